@@ -32,6 +32,9 @@ bool body_reserve(struct body *b, size_t more_bytes);
 
 void body_append(struct body *b, const char *p, size_t len);
 
+/* Marks the body failed, for an owner that ran out of memory elsewhere. */
+void body_fail(struct body *b);
+
 static inline void body_append_str(struct body *b, struct str s)
 {
 	body_append(b, s.p, s.len);

@@ -19,4 +19,17 @@ void json_int(struct body *b, int32_t value);
 
 void json_null(struct body *b);
 
+/*
+ * The same behind `prefix`, which is JSON already: a member's name with its colon, and what stands before it. One look for room does for
+ * both; this is how rows are written.
+ */
+void json_member_string(struct body *b, struct str prefix, struct str s);
+void json_member_int(struct body *b, struct str prefix, int32_t value);
+
+/* `value` is JSON already, too. */
+void json_member_raw(struct body *b, struct str prefix, struct str value);
+
+/* `text`, PostgreSQL's ISO form of a timestamp, as its to_json writes it: the first space is a T. */
+void json_member_timestamp(struct body *b, struct str prefix, struct str text);
+
 #endif
