@@ -1,0 +1,187 @@
+# agents-fcgi: the only entry point. `make help` lists the targets; what takes more than a line lives in scripts.
+
+PORT ?= 8004
+LISTEN ?= 127.0.0.1
+WORKERS ?= 16
+PREFIX ?= /usr/local
+# Everything that the scripts read travels by environment; DATABASE_URL never appears in a recipe, so in no command line either.
+export PORT ADMIN_PORT LISTEN WORKERS DATABASE_URL RUN_DIR OPTIONS ACCESS_LOG SANITIZE DB_ROLE DB_NAME WERROR
+
+VERSION := 0.1.0
+
+CC := gcc
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Wundef -Wformat=2
+ifeq ($(CI),true)
+WERROR ?= 1
+endif
+ifneq ($(filter-out 0,$(WERROR)),)
+WARNINGS += -Werror
+endif
+CPPFLAGS := -Isrc -Ibuild/gen -I/usr/include/postgresql -D_GNU_SOURCE= -DAGENTS_FCGI_VERSION='"$(VERSION)"'
+LIBS := -lfcgi -lev -ljansson -lxxhash -lpq -lpthread -lm
+TEST_LIBS := -lcheck -lsubunit -lrt -lcurl
+
+HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
+RELEASE_CFLAGS := -O2 -g -flto=auto $(HARDENING)
+TEST_CFLAGS := -O2 -g $(HARDENING)
+RELEASE_LDFLAGS := -pie -Wl,-z,relro,-z,now
+TEST_LDFLAGS := -pie
+
+# The variant under test: its objects, the worker that the test stack runs, and the folder of the test programs.
+ifeq ($(SANITIZE),)
+T := build/test
+WORKER := build/agents-fcgi
+else
+T := build/san
+WORKER := build/san/agents-fcgi
+TEST_CFLAGS := -O1 -g -fPIE -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+TEST_LDFLAGS := -pie -fsanitize=$(SANITIZE)
+endif
+
+SQL := $(wildcard sql/queries/*.sql)
+SOURCES := $(patsubst src/%.c,%,$(wildcard src/*.c)) sql
+MODULES := $(filter-out main,$(SOURCES))
+# A .c file with a main is a program; the others in its folder are linked to each program there.
+programs = $(patsubst %.c,%,$(shell grep -l '^int main\>' $(wildcard tests/$(1)/*.c) /dev/null))
+UNIT := $(call programs,unit)
+HTTP := $(call programs,http)
+UNIT_HELPERS := $(filter-out $(UNIT),$(patsubst %.c,%,$(wildcard tests/unit/*.c)))
+HTTP_HELPERS := $(filter-out $(HTTP),$(patsubst %.c,%,$(wildcard tests/http/*.c)))
+TEST_PROGRAMS := $(patsubst tests/%,$(T)/%,$(UNIT) $(HTTP))
+export TEST_BUILD := $(T)
+export WORKER
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo '  variables: PORT=8004 ADMIN_PORT=(PORT + 1000) LISTEN=127.0.0.1 WORKERS=16 DATABASE_URL= RUN_DIR= OPTIONS='
+	@echo '             ACCESS_LOG=off|on SANITIZE=address,undefined DESTDIR= PREFIX=/usr/local'
+
+.PHONY: build
+build: build/agents-fcgi build/db-load ## the worker: build/agents-fcgi
+
+.PHONY: run start stop status
+run: packages build ## everything, in the foreground, on port 8004; Ctrl-C stops it
+	@deploy/local/run
+start: packages build ## the same in the background
+	@deploy/local/start
+stop: ## stop what start or run has started
+	@deploy/local/stop
+status: ## what runs, and whether it is ready
+	@deploy/local/status
+
+.PHONY: db-load
+db-load: packages build/db-load ## schema and seed into the empty database of DATABASE_URL
+	@build/db-load sql/schema.sql sql/seed.sql
+
+.PHONY: test test-unit test-http test-stack test-programs
+test: test-programs ## unit, HTTP and stack tests, beside a running stack; SANITIZE=address,undefined for an instrumented worker
+	@tests/run unit http stack
+test-unit: test-programs ## unit tests only
+	@tests/run unit
+test-http: test-programs ## HTTP tests only
+	@tests/run http
+test-stack: test-programs ## tests of this interface only
+	@tests/run stack
+test-programs: packages-test $(WORKER) build/db-load $(TEST_PROGRAMS)
+
+.PHONY: lint fuzz bench
+lint: packages-lint build/gen/sql.h ## format, static analysis, shell scripts
+	@tests/lint/run
+fuzz: packages-test ## fuzz the parsers
+	@tests/fuzz/run
+bench: packages-bench build ## measure
+	@bench/run
+
+.PHONY: install
+install: build ## DESTDIR= PREFIX=/usr/local
+	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/share/agents-fcgi/sql/queries' \
+		'$(DESTDIR)$(PREFIX)/share/agents-fcgi/nginx' '$(DESTDIR)$(PREFIX)/share/doc/agents-fcgi'
+	install -m 0755 build/agents-fcgi '$(DESTDIR)$(PREFIX)/sbin/agents-fcgi'
+	install -m 0644 sql/schema.sql sql/seed.sql '$(DESTDIR)$(PREFIX)/share/agents-fcgi/sql'
+	install -m 0644 $(SQL) '$(DESTDIR)$(PREFIX)/share/agents-fcgi/sql/queries'
+	install -m 0644 $(wildcard nginx/*.in nginx/*.conf) '$(DESTDIR)$(PREFIX)/share/agents-fcgi/nginx'
+	install -m 0755 nginx/render '$(DESTDIR)$(PREFIX)/share/agents-fcgi/nginx'
+	install -m 0644 LICENSE $(wildcard README.md CHANGELOG.md) '$(DESTDIR)$(PREFIX)/share/doc/agents-fcgi'
+
+# Each is a look at dpkg's list when nothing is missing.
+.PHONY: packages packages-build packages-test packages-lint packages-bench
+packages: ## install what build and run need
+	@deploy/local/packages build run
+packages-build:
+	@deploy/local/packages build
+packages-test:
+	@deploy/local/packages build run test
+packages-lint:
+	@deploy/local/packages build test lint
+packages-bench:
+	@deploy/local/packages build run bench
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+# Compiling. Packages come first, but their being checked again rebuilds nothing.
+build/gen/sql.c build/gen/sql.h &: sql/embed $(SQL)
+	@sql/embed build/gen $(SQL)
+
+# What objects were made with; rewritten only when it differs, so that a change of flags rebuilds.
+.PHONY: FORCE
+build/%.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS_$(*F)) $(LDFLAGS_$(*F))' | sed 's/-Werror//' | cmp -s - $@ || \
+		echo '$(CC) $(CPPFLAGS) $(CFLAGS_$(*F)) $(LDFLAGS_$(*F))' | sed 's/-Werror//' >$@
+CFLAGS_release := $(RELEASE_CFLAGS)
+LDFLAGS_release := $(RELEASE_LDFLAGS)
+CFLAGS_$(notdir $(T)) := $(TEST_CFLAGS)
+LDFLAGS_$(notdir $(T)) := $(TEST_LDFLAGS)
+
+compile = $(CC) -std=gnu11 $(WARNINGS) $(CPPFLAGS) $(1) $(EXTRA_CFLAGS) -MMD -MP -c -o $@ $<
+
+build/release/%.o: src/%.c build/release.flags | packages-build build/gen/sql.h
+	@mkdir -p $(@D)
+	$(call compile,$(RELEASE_CFLAGS))
+build/release/%.o: build/gen/%.c build/release.flags | packages-build
+	@mkdir -p $(@D)
+	$(call compile,$(RELEASE_CFLAGS))
+build/agents-fcgi: $(SOURCES:%=build/release/%.o)
+	$(CC) $(RELEASE_CFLAGS) $(RELEASE_LDFLAGS) $(EXTRA_CFLAGS) -o $@ $^ $(LIBS)
+
+build/release/db-load.o: deploy/local/db-load.c build/release.flags | packages-build
+	@mkdir -p $(@D)
+	$(call compile,$(RELEASE_CFLAGS))
+build/db-load: build/release/db-load.o
+	$(CC) $(RELEASE_CFLAGS) $(RELEASE_LDFLAGS) -o $@ $^ -lpq
+
+$(T)/%.o: src/%.c $(T).flags | packages-build build/gen/sql.h
+	@mkdir -p $(@D)
+	$(call compile,$(TEST_CFLAGS))
+$(T)/%.o: build/gen/%.c $(T).flags | packages-build
+	@mkdir -p $(@D)
+	$(call compile,$(TEST_CFLAGS))
+$(T)/%.o: tests/%.c $(T).flags | packages-test build/gen/sql.h
+	@mkdir -p $(@D)
+	$(call compile,$(TEST_CFLAGS) -Itests/$(firstword $(subst /, ,$*)))
+$(T)/libagents.a: $(MODULES:%=$(T)/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+build/san/agents-fcgi: $(SOURCES:%=build/san/%.o)
+	$(CC) $(TEST_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
+
+# A line `/* wrap: recv sendmsg */` in a test has the linker send those calls to __wrap_recv and __wrap_sendmsg.
+wraps = $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's@^/\* wrap: \(.*\) \*/$$@\1@p' tests/$*.c))
+comma := ,
+link_test = $(CC) $(TEST_CFLAGS) $(TEST_LDFLAGS) $(wraps) -o $@ $(filter %.o,$^) $(T)/libagents.a $(TEST_LIBS) $(LIBS)
+$(patsubst tests/%,$(T)/%,$(UNIT)): $(T)/%: $(T)/%.o $(UNIT_HELPERS:tests/%=$(T)/%.o) $(T)/libagents.a
+	$(link_test)
+$(patsubst tests/%,$(T)/%,$(HTTP)): $(T)/%: $(T)/%.o $(HTTP_HELPERS:tests/%=$(T)/%.o) $(T)/libagents.a
+	$(link_test)
+
+-include tests/fuzz/fuzz.mk bench/bench.mk
+-include $(wildcard build/release/*.d $(T)/*.d $(T)/*/*.d)
