@@ -20,7 +20,7 @@ WARNINGS += -Werror
 endif
 CPPFLAGS := -Isrc -Ibuild/gen -I/usr/include/postgresql -D_GNU_SOURCE= -DAGENTS_FCGI_VERSION='"$(VERSION)"'
 LIBS := -lfcgi -lev -ljansson -lxxhash -lpq -lpthread -lm
-TEST_LIBS := -lcheck -lsubunit -lrt -lcurl
+TEST_LIBS := -lcheck_pic -lsubunit -lrt -lcurl
 
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
 RELEASE_CFLAGS := -O2 -g -flto=auto $(HARDENING)
