@@ -38,6 +38,13 @@ enum options_result {
  */
 enum options_result options_parse(struct options *o, int argc, char *const argv[], char *const env[], FILE *out, FILE *err);
 
+/*
+ * Takes over from `fresh`, which options_parse has just filled, the values that a reload changes (the rest of `o` stays; what it replaces goes to `fresh`,
+ * still to be freed). Returns how many changed. `later` gets the names of options that differ but need a restart, separated by spaces, as far as they fit.
+ */
+unsigned options_reload(struct options *o, struct options *fresh, char *later, size_t later_bytes);
+
+/* Frees the strings. Does nothing to options that were freed, or whose parse did not end in OPTIONS_RUN. */
 void options_free(struct options *o);
 
 #endif
