@@ -180,17 +180,17 @@ void json_member_timestamp(struct body *b, struct str prefix, struct str text)
 		*space = 'T';
 }
 
-void json_string(struct body *b, struct str s)
+void json_write_string(struct body *b, struct str s)
 {
 	json_member_string(b, str_make("", 0), s);
 }
 
-void json_int(struct body *b, int32_t value)
+void json_write_int(struct body *b, int32_t value)
 {
 	json_member_int(b, str_make("", 0), value);
 }
 
-void json_null(struct body *b)
+void json_write_null(struct body *b)
 {
 	body_append(b, "null", 4);
 }

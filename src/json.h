@@ -3,6 +3,7 @@
  *
  * The output equals what jansson's JSON_ENCODE_ANY writes for the same value: UTF-8 as it is, short escapes where JSON has
  * them (\b \f \n \r \t \" \\), \u00XX with capital hexadecimal digits for other control characters.
+ * Its names keep clear of jansson's, which has json_string and json_null of its own and is in the same process.
  * Errors: see body.h (sticky). Input strings are valid UTF-8 without NUL: PostgreSQL guarantees both with client_encoding=UTF8.
  */
 #ifndef AGENTS_JSON_H
@@ -13,11 +14,11 @@
 #include <stdint.h>
 
 /* A quoted and escaped string. */
-void json_string(struct body *b, struct str s);
+void json_write_string(struct body *b, struct str s);
 
-void json_int(struct body *b, int32_t value);
+void json_write_int(struct body *b, int32_t value);
 
-void json_null(struct body *b);
+void json_write_null(struct body *b);
 
 /*
  * The same behind `prefix`, which is JSON already: a member's name with its colon, and what stands before it. One look for room does for
