@@ -35,10 +35,29 @@ static inline void advance(struct body *b, const char *end)
 	b->len = (size_t)(end - b->data);
 }
 
+/* Keys and most values have fewer than 33 bytes: two copies that may overlap are shorter than a call of memcpy. */
 static inline char *put(char *out, struct str s)
 {
-	memcpy(out, s.p, s.len);
-	return out + s.len;
+	const char *p = s.p;
+	size_t len = s.len;
+
+	if (len > 32) {
+		memcpy(out, p, len);
+	} else if (len >= 16) {
+		memcpy(out, p, 16);
+		memcpy(out + len - 16, p + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(out, p, 8);
+		memcpy(out + len - 8, p + len - 8, 8);
+	} else if (len >= 4) {
+		memcpy(out, p, 4);
+		memcpy(out + len - 4, p + len - 4, 4);
+	} else if (len > 0) {
+		out[0] = p[0];
+		out[len / 2] = p[len / 2];
+		out[len - 1] = p[len - 1];
+	}
+	return out + len;
 }
 
 static char *put_escape(char *out, unsigned char c)
@@ -66,8 +85,49 @@ static inline bool any_escaped(uint64_t w)
 	       EACH_BYTE(0x80);
 }
 
-/* Copies `len` bytes, escaped; the room behind `out` is ESCAPED_BYTES for each. */
-static inline char *put_escaped(char *out, const char *p, size_t len)
+static inline uint64_t word(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+/* Copies a string as far as it needs no escape, the last bytes perhaps twice. False when it needs one. */
+static inline bool put_clean(char *out, const char *p, size_t len)
+{
+	uint64_t w;
+
+	if (len >= 8) {
+		for (size_t i = 0; i < len - 8; i += 8) {
+			w = word(p + i);
+			if (any_escaped(w))
+				return false;
+			memcpy(out + i, &w, 8);
+		}
+		w = word(p + len - 8);
+		memcpy(out + len - 8, &w, 8);
+		return !any_escaped(w);
+	}
+	if (len >= 4) {
+		uint32_t first;
+		uint32_t last;
+
+		memcpy(&first, p, 4);
+		memcpy(&last, p + len - 4, 4);
+		memcpy(out, &first, 4);
+		memcpy(out + len - 4, &last, 4);
+		return !any_escaped((uint64_t)first << 32 | last);
+	}
+	for (size_t i = 0; i < len; i++) {
+		if (escape_letter[(unsigned char)p[i]] != 0)
+			return false;
+		out[i] = p[i];
+	}
+	return true;
+}
+
+static char *put_dirty(char *out, const char *p, size_t len)
 {
 	const char *end = p + len;
 
@@ -75,7 +135,7 @@ static inline char *put_escaped(char *out, const char *p, size_t len)
 		const char *stop;
 
 		for (uint64_t w; end - p >= 8; p += 8, out += 8) {
-			memcpy(&w, p, 8);
+			w = word(p);
 			if (any_escaped(w))
 				break;
 			memcpy(out, &w, 8);
@@ -84,7 +144,7 @@ static inline char *put_escaped(char *out, const char *p, size_t len)
 		for (; p < stop; p++) {
 			unsigned char c = (unsigned char)*p;
 
-			if (__builtin_expect(escape_letter[c] == 0, 1))
+			if (escape_letter[c] == 0)
 				*out++ = (char)c;
 			else
 				out = put_escape(out, c);
@@ -93,7 +153,19 @@ static inline char *put_escaped(char *out, const char *p, size_t len)
 	return out;
 }
 
-static char *put_int(char *out, int32_t value)
+/* Copies `len` bytes, escaped; the room behind `out` is ESCAPED_BYTES for each. */
+static inline char *put_escaped(char *out, const char *p, size_t len)
+{
+	return __builtin_expect(put_clean(out, p, len), 1) ? out + len : put_dirty(out, p, len);
+}
+
+static inline char *put_pair(char *out, uint32_t below_100)
+{
+	memcpy(out, digit_pairs + 2 * below_100, 2);
+	return out + 2;
+}
+
+static inline char *put_int(char *out, int32_t value)
 {
 	char text[INT_BYTES];
 	char *p = text + sizeof(text);
@@ -103,16 +175,12 @@ static char *put_int(char *out, int32_t value)
 		*out++ = '-';
 		u = -u;
 	}
-	if (u < 10) {
-		*out++ = (char)('0' + u);
-		return out;
-	}
 	for (; u >= 100; u /= 100)
-		memcpy(p -= 2, digit_pairs + 2 * (u % 100), 2);
-	if (u >= 10)
-		memcpy(p -= 2, digit_pairs + 2 * u, 2);
+		put_pair(p -= 2, u % 100);
+	if (u < 10)
+		*out++ = (char)('0' + u);
 	else
-		*--p = (char)('0' + u);
+		out = put_pair(out, u);
 	return put(out, str_make(p, (size_t)(text + sizeof(text) - p)));
 }
 

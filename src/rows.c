@@ -10,7 +10,7 @@ enum { BOOL_OID = 16, INT8_OID = 20, INT2_OID = 21, INT4_OID = 23 };
 enum kind { KIND_STRING, KIND_NUMBER, KIND_BOOL };
 
 struct column {
-	struct str prefix; /* `{"name": ` or `, "name": ` */
+	struct str prefix; /* `"name": ` of the first, `, "name": ` of the others */
 	enum kind kind;
 };
 
@@ -36,7 +36,7 @@ static void columns_init(struct column *columns, int count, const PGresult *rows
 	for (int i = 0; i < count; i++) {
 		size_t start = text->len;
 
-		json_member_string(text, str_of(i == 0 ? "{" : ", "), str_of(PQfname(rows, i)));
+		json_member_string(text, str_of(i == 0 ? "" : ", "), str_of(PQfname(rows, i)));
 		body_append(text, ": ", 2);
 		columns[i] = (struct column){.prefix.len = text->len - start, .kind = kind_of(PQftype(rows, i))};
 	}
@@ -68,19 +68,12 @@ static void array(const struct column *columns, int column_count, const PGresult
 {
 	int row_count = PQntuples(rows);
 
-	body_append(b, "[", 1);
-	for (int row = 0; row < row_count; row++) {
-		if (row > 0)
-			body_append(b, ", ", 2);
-		if (column_count == 0)
-			body_append(b, "{", 1);
+	for (int row = 0; row < row_count && !body_failed(b); row++) {
+		body_append_str(b, str_of(row == 0 ? "[{" : "}, {"));
 		for (int i = 0; i < column_count; i++)
 			field(&columns[i], rows, row, i, b);
-		body_append(b, "}", 1);
-		if (body_failed(b))
-			return;
 	}
-	body_append(b, "]", 1);
+	body_append_str(b, str_of(row_count > 0 ? "}]" : "[]"));
 }
 
 void rows_render(const PGresult *rows, struct body *b)

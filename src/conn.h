@@ -1,0 +1,93 @@
+/*
+ * conn: the connections of the web server: reading until a whole request is there, handing it over, sending its answer, closing.
+ *
+ * A connection carries one request at a time (FCGI_MPXS_CONNS is 0) and is kept for the next when the web server asks for it.
+ *
+ *     IDLE ──whole request──> BUSY ──conn_answer──> SENDING ──all sent──> IDLE (kept) or closed
+ *
+ * A request that arrives in one piece is looked at with MSG_PEEK and parsed from the socket: two reads. Any other is collected in memory first,
+ * since the sender of many small pieces is blocked until they are taken, and must be complete within the partial time-out.
+ * One thread, one event loop.
+ */
+#ifndef AGENTS_CONN_H
+#define AGENTS_CONN_H
+
+#include "body.h"
+#include "fcgi.h"
+#include "list.h"
+#include "log.h"
+#include "scan.h"
+
+#include <ev.h>
+#include <stdint.h>
+
+struct conn;
+
+/* What the layer above does; `user` is conns_init's. */
+struct conn_events {
+	/* A whole request. `params` is good during the call. conn_answer must follow once, now or later, unless the client leaves first. */
+	void (*request)(void *user, struct conn *c, const struct fcgi_params *params);
+	/* The client has left, or broke the protocol, while its request was BUSY; the connection is closed after the call. */
+	void (*gone)(void *user, struct conn *c);
+	/* The answer has been handed to the kernel (`whole`), or was given up because the client left or stopped reading. */
+	void (*sent)(void *user, struct conn *c, bool whole);
+};
+
+struct conns {
+	struct ev_loop *loop;
+	const struct log *log;
+	struct fcgi *fcgi;
+	struct conn_events events;
+	void *user;
+	struct list all;
+	unsigned count;
+	double partial_timeout_s; /* a request must be whole this long after its first piece */
+	double stall_timeout_s;   /* an answer of which the peer takes nothing for this long is given up */
+	bool draining;
+	uint8_t peek[SCAN_MAX_BYTES + 1];
+};
+
+enum conn_state { CONN_IDLE, CONN_BUSY, CONN_SENDING };
+
+/* Room for an answer's CGI header block. */
+#define CONN_HEAD_BYTES 1536
+
+struct conn {
+	struct conns *conns;
+	struct list node;
+	int fd;
+	enum conn_state state;
+	bool keep;           /* the web server asked to keep the connection */
+	uint16_t request_id; /* FastCGI's, of the current request */
+	void *request;       /* the layer above's; conn does not touch it */
+	ev_io readable;
+	ev_io writable;
+	ev_timer timer; /* IDLE: the partial request; SENDING: the stalled answer */
+	uint8_t *in;    /* bytes of an incomplete request; NULL when there is none */
+	size_t in_len;
+	struct body *body; /* of the answer being sent; one reference, or NULL */
+	size_t sent;
+	int unread_by_peer; /* SIOCOUTQ at the last look at a stalled answer */
+	size_t head_len;
+	char head[CONN_HEAD_BYTES];
+};
+
+void conns_init(struct conns *cs, struct ev_loop *loop, const struct log *log, struct fcgi *fcgi, struct conn_events events,
+		void *user);
+
+/* Takes over the connected, non-blocking socket `fd`. False (the socket is closed) when out of memory. */
+bool conn_open(struct conns *cs, int fd);
+
+/*
+ * Answers the BUSY request: the CGI header block (at most CONN_HEAD_BYTES, copied) and the body (NULL for none; its own reference is taken). One
+ * sendmsg, when the socket takes all of it: an answer that fits its buffer is sent whole or not at all.
+ */
+void conn_answer(struct conn *c, struct str head, struct body *body);
+
+/* Closes idle connections, now and as they become idle. A request that the kernel has already taken from the web server is still served. */
+void conns_drain(struct conns *cs);
+
+/* Closes everything that is left, without ceremony; returns how many connections had a request. */
+unsigned conns_abandon(struct conns *cs);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * db: runs jobs on PostgreSQL: the waiting room, the links, connecting again, sending again, and what an error of the server means.
+ *
+ * Jobs wait in one line until a link has room; they are sent when db_flush is called, before the loop sleeps. Reads are safe to repeat: when a connection
+ * breaks, its jobs go back to the front of the line, and are sent on the next one, JOB_ATTEMPTS times at the most.
+ */
+#ifndef AGENTS_DB_H
+#define AGENTS_DB_H
+
+#include "connector.h"
+#include "link.h"
+#include "log.h"
+
+struct db_settings {
+	const char *database; /* must outlive the db */
+	int links;
+	int statement_timeout_ms;
+};
+
+struct db {
+	struct ev_loop *loop;
+	const struct log *log;
+	struct db_settings settings;
+	struct connector *connector;
+	struct link *links;
+	struct list waiting; /* jobs, first come first served */
+	unsigned waiting_count;
+	bool connecting;
+	bool broken_before; /* a lost connection was logged; the next success is news */
+	unsigned failures;  /* attempts to connect that failed in a row, or connections that never answered */
+	ev_timer retry;
+	ev_timer expiry;
+	ev_timer trim;
+	int64_t service_us;                  /* recent time per job on a link, smoothed */
+	char reason[CONNECTOR_REASON_BYTES]; /* why there is no connection; "" when there is one */
+	void (*on_up)(void *user);           /* a connection is there again, after none was */
+	void (*on_schema_error)(void *user); /* the server says that the schema is not what a query expects */
+	void *user;
+};
+
+/* Starts connecting. False, with errno, when there is no memory or no thread. */
+bool db_init(struct db *db, struct ev_loop *loop, const struct log *log, struct db_settings settings);
+
+/* Closes everything; jobs are forgotten. False when the helper thread could not be stopped: the process must leave by _exit. */
+bool db_close(struct db *db);
+
+/* Takes an idle job. Its done() will be called, never from within this call. */
+void db_submit(struct db *db, struct job *j);
+
+/* Takes back a WAITING job: done() is not called. */
+void db_withdraw(struct db *db, struct job *j);
+
+/* Sends what can be sent. */
+void db_flush(struct db *db);
+
+/* True when at least one connection is up. */
+bool db_is_up(const struct db *db);
+
+/*
+ * How long a job submitted now would take to be answered, from the recent time per job, its place in line, and the age of the oldest job in
+ * flight (counted once); 0 when nothing is known. Microseconds.
+ */
+int64_t db_estimate_us(const struct db *db);
+
+#endif

@@ -1,0 +1,49 @@
+#include "check.h"
+#include "listener.h"
+#include "options.h"
+#include "worker.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* FastCGI: the process manager passes the listening socket as descriptor 0 (FastCGI Specification 1.0, §2.2). */
+#define LISTEN_FD STDIN_FILENO
+
+extern char **environ;
+
+/* Says so, and waits a second: whoever respawns a process that cannot start must not spin. */
+static int refuse_descriptor(const char *why)
+{
+	(void)fprintf(stderr,
+		      "agents-fcgi: descriptor 0 must be a listening socket, but %s; start it as spawn-fcgi -n -s SOCKET -- "
+		      "agents-fcgi, "
+		      "or try its options with --check\n",
+		      why);
+	(void)sleep(1);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	const char *why = NULL;
+	int status;
+
+	switch (options_parse(&options, argc, argv, environ, stdout, stderr)) {
+	case OPTIONS_RUN:
+		break;
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_ERROR:
+	default:
+		return 2;
+	}
+	if (options.check)
+		status = check_run(&options, LISTEN_FD, stdout);
+	else if (!listener_check(LISTEN_FD, &why))
+		status = refuse_descriptor(why);
+	else
+		status = worker_run(&options, LISTEN_FD);
+	options_free(&options);
+	return status;
+}

@@ -1,0 +1,270 @@
+#include "request.h"
+
+#include "clock.h"
+#include "flight.h"
+#include "head.h"
+#include "problem.h"
+#include "route.h"
+#include "worker.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+static const struct str no_etag = STR("");
+
+/* --- the end --- */
+
+static void forget(struct request *r)
+{
+	if (!list_empty(&r->by_deadline)) {
+		list_remove(&r->by_deadline);
+		r->worker->requests.waiting_count--;
+	}
+	flight_leave(r);
+	r->conn->request = NULL;
+	free(r->if_none_match);
+	free(r);
+}
+
+static void log_request(const struct request *r, enum log_level level, const char *event, const char *detail)
+{
+	log_event(&r->worker->log, level, event, request_id(r), "{s:s, s:i, s:f, s:s*}", "path",
+		  r->route != NULL ? r->route->path.p : "-", "status", r->status, "ms",
+		  (double)(clock_us() - r->arrived_us) / 1000.0, "detail", detail);
+}
+
+static void on_sent(void *user, struct conn *c, bool whole)
+{
+	struct request *r = c->request;
+
+	(void)user;
+	if (r == NULL) /* there was no memory for one */
+		return;
+	if (!whole)
+		log_request(r, LOG_LEVEL_INFO, "answer_not_taken", NULL);
+	else if (clock_us() - r->arrived_us >= r->worker->requests.slow_us)
+		log_request(r, LOG_LEVEL_WARN, "slow_request", NULL);
+	forget(r);
+}
+
+static void on_gone(void *user, struct conn *c)
+{
+	(void)user;
+	log_request(c->request, LOG_LEVEL_DEBUG, "client_left", NULL);
+	forget(c->request);
+}
+
+/* --- the answer --- */
+
+struct reply {
+	int status;
+	struct str content_type; /* empty: none, and no length either */
+	struct body *body;       /* NULL: none */
+	struct str etag;         /* empty: none; else the answer may be kept, and asked for again with If-None-Match */
+	struct str more;         /* further header lines, each with its end */
+};
+
+static void add_cors(struct head *h, const struct request *r)
+{
+	if (r->allow_origin.len == 0)
+		return;
+	head_field(h, (struct str)STR("Access-Control-Allow-Origin: "), r->allow_origin);
+	if (r->method == REQUEST_OPTIONS)
+		HEAD_ADD(h, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: If-None-Match\r\n"
+			    "Access-Control-Max-Age: 600\r\n");
+	else
+		HEAD_ADD(h, "Access-Control-Expose-Headers: ETag, Retry-After, X-Request-Id\r\n");
+}
+
+/* The one way out: every answer is sent from here. */
+static void reply(struct request *r, const struct reply *a)
+{
+	struct body *body = r->method == REQUEST_HEAD ? NULL : a->body;
+	struct head h;
+
+	h.len = 0;
+	r->status = a->status;
+	HEAD_ADD(&h, "Status: ");
+	head_add_size(&h, (size_t)a->status);
+	HEAD_ADD(&h, " ");
+	head_field(&h, str_of(problem_title(a->status)), str_make("", 0));
+	if (a->content_type.len > 0) {
+		head_field(&h, (struct str)STR("Content-Type: "), a->content_type);
+		HEAD_ADD(&h, "Content-Length: ");
+		head_add_size(&h, a->body != NULL ? a->body->len : 0);
+		HEAD_ADD(&h, "\r\n");
+	}
+	if (a->etag.len > 0) {
+		head_field(&h, (struct str)STR("ETag: "), a->etag);
+		HEAD_ADD(&h, "Cache-Control: no-cache\r\n");
+	} else {
+		HEAD_ADD(&h, "Cache-Control: no-store\r\n");
+	}
+	if (cors_varies(&r->worker->requests.cors))
+		HEAD_ADD(&h, "Vary: Accept-Encoding, Origin\r\n");
+	else
+		HEAD_ADD(&h, "Vary: Accept-Encoding\r\n");
+	head_add(&h, a->more);
+	add_cors(&h, r);
+	HEAD_ADD(&h, "\r\n");
+	conn_answer(r->conn, head_str(&h), body);
+}
+
+void request_answer(struct request *r, const struct content *c)
+{
+	struct str etag = str_of(c->etag);
+
+	if (r->if_none_match != NULL && etag_matches(str_of(r->if_none_match), etag))
+		reply(r, &(struct reply){.status = 304, .etag = etag});
+	else
+		reply(r, &(struct reply){.status = 200, .content_type = STR("application/json"), .body = c->body, .etag = etag});
+}
+
+void request_answer_json(struct request *r, struct body *body)
+{
+	reply(r, &(struct reply){.status = 200, .content_type = STR("application/json"), .body = body, .etag = no_etag});
+	body_unref(body);
+}
+
+void request_answer_options(struct request *r)
+{
+	reply(r, &(struct reply){.status = 204, .more = STR("Allow: GET, HEAD, OPTIONS\r\n")});
+}
+
+void request_problem(struct request *r, int status, const char *detail)
+{
+	struct reply a = {.status = status, .content_type = STR("application/problem+json")};
+
+	if (status == 503)
+		a.more = (struct str)STR("Retry-After: 1\r\n");
+	else if (status == 405)
+		a.more = (struct str)STR("Allow: GET, HEAD, OPTIONS\r\n");
+	a.body = problem_body(status, detail, request_id(r)); /* NULL, out of memory: the status alone must do */
+	r->status = status;
+	if (status >= 500)
+		log_request(r, LOG_LEVEL_WARN, "request_failed", detail);
+	/* reply() frees the request; the body's reference is ours until then. */
+	reply(r, &a);
+	body_unref(a.body);
+}
+
+/* --- the beginning --- */
+
+static enum request_method method_of(struct str name)
+{
+	if (str_equal(name, (struct str)STR("GET")))
+		return REQUEST_GET;
+	if (str_equal(name, (struct str)STR("HEAD")))
+		return REQUEST_HEAD;
+	if (str_equal(name, (struct str)STR("OPTIONS")))
+		return REQUEST_OPTIONS;
+	return REQUEST_OTHER;
+}
+
+static struct request *new_request(struct worker *w, struct conn *c, const struct fcgi_params *p)
+{
+	struct request *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->worker = w;
+	r->conn = c;
+	c->request = r;
+	list_init(&r->by_deadline);
+	list_init(&r->member);
+	r->arrived_us = clock_us();
+	r->deadline_us = r->arrived_us + w->requests.timeout_us;
+	r->method = method_of(p->method);
+	r->allow_origin = cors_allow(&w->requests.cors, p->origin);
+	r->id_len = p->request_id.len < REQUEST_ID_MAX ? p->request_id.len : REQUEST_ID_MAX;
+	memcpy(r->id, p->request_id.p, r->id_len);
+	if (p->if_none_match.len > 0)
+		r->if_none_match =
+			strndup(p->if_none_match.p, p->if_none_match.len); /* NULL, out of memory: the answer is a 200 then */
+	return r;
+}
+
+static void on_request(void *user, struct conn *c, const struct fcgi_params *p)
+{
+	static const struct str admin = STR("admin");
+	struct worker *w = user;
+	struct request *r = new_request(w, c, p);
+
+	if (r == NULL) {
+		log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p->request_id, NULL);
+		conn_answer(c, (struct str)STR("Status: 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n"), NULL);
+		return;
+	}
+	r->route = route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);
+	if (r->route == NULL)
+		request_problem(r, 404, "There is nothing at this path.");
+	else if (r->method == REQUEST_OPTIONS)
+		request_answer_options(r);
+	else if (r->method == REQUEST_OTHER)
+		request_problem(r, 405, "This path answers GET, HEAD and OPTIONS.");
+	else
+		r->route->handler(r);
+}
+
+const struct conn_events request_events = {on_request, on_gone, on_sent};
+
+/* --- waiting --- */
+
+static void watch_deadline(struct requests *rs)
+{
+	const struct request *first = LIST_OBJECT(rs->waiting.next, struct request, by_deadline);
+	int64_t left_us = first->deadline_us - clock_us();
+
+	ev_timer_set(&rs->expiry, left_us > 0 ? (double)left_us * 1e-6 : 0., 0.);
+	ev_timer_start(rs->worker->loop, &rs->expiry);
+}
+
+void request_wait(struct request *r)
+{
+	struct requests *rs = &r->worker->requests;
+
+	list_append(&rs->waiting, &r->by_deadline);
+	rs->waiting_count++;
+	if (!ev_is_active(&rs->expiry))
+		watch_deadline(rs);
+}
+
+static void expire(struct request *r)
+{
+	if (db_is_up(&r->worker->db))
+		request_problem(r, 504, "The database did not answer in time.");
+	else
+		request_problem(r, 503, "The database cannot be reached.");
+}
+
+/* One timer for all: when it fires, the first may have been answered long ago, and it is set for the one that is first by then. */
+static void on_expiry(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct requests *rs = w->data;
+	int64_t now_us = clock_us();
+
+	(void)loop;
+	(void)revents;
+	while (!list_empty(&rs->waiting)) {
+		struct request *r = LIST_OBJECT(rs->waiting.next, struct request, by_deadline);
+
+		if (r->deadline_us > now_us) {
+			watch_deadline(rs);
+			return;
+		}
+		flight_leave(r);
+		expire(r);
+	}
+}
+
+void requests_init(struct requests *rs, struct worker *w)
+{
+	rs->worker = w;
+	list_init(&rs->waiting);
+	rs->waiting_count = 0;
+	rs->timeout_us = w->options->request_timeout_ms * CLOCK_MS;
+	rs->slow_us = w->options->slow_log_ms * CLOCK_MS;
+	cors_init(&rs->cors, w->options->cors_origin);
+	ev_init(&rs->expiry, on_expiry);
+	rs->expiry.data = rs;
+}

@@ -1,0 +1,70 @@
+/*
+ * request: the life of a request: from a connection's whole request to its one answer. Its deadline, its answer in all forms, its log lines.
+ */
+#ifndef AGENTS_REQUEST_H
+#define AGENTS_REQUEST_H
+
+#include "conn.h"
+#include "content.h"
+#include "cors.h"
+
+#include <stdint.h>
+
+struct flight;
+struct route;
+struct worker;
+
+enum request_method { REQUEST_GET, REQUEST_HEAD, REQUEST_OPTIONS, REQUEST_OTHER };
+
+/* Longest request id that is kept; nginx's $request_id has 32. */
+#define REQUEST_ID_MAX 64
+
+struct request {
+	struct worker *worker;
+	struct conn *conn;
+	const struct route *route; /* NULL: no such path */
+	enum request_method method;
+	int64_t arrived_us;
+	int64_t deadline_us;
+	struct list by_deadline; /* in requests.waiting, while a flight carries it */
+	struct flight *flight;   /* NULL: none */
+	struct list member;      /* of the flight */
+	char *if_none_match;     /* NULL: none */
+	struct str allow_origin; /* Access-Control-Allow-Origin; empty: none */
+	int status;              /* of its answer */
+	size_t id_len;
+	char id[REQUEST_ID_MAX];
+};
+
+/* All requests of a worker that wait for a query. */
+struct requests {
+	struct worker *worker;
+	struct cors cors;
+	struct list waiting; /* first deadline first: all requests get the same time */
+	unsigned waiting_count;
+	int64_t timeout_us;
+	int64_t slow_us;
+	ev_timer expiry;
+};
+
+void requests_init(struct requests *rs, struct worker *w);
+
+/* What conn calls; `user` is the worker. */
+extern const struct conn_events request_events;
+
+/* The request waits for a flight from now on, until it is answered, or its deadline passes. The request is out of flights when it ends. */
+void request_wait(struct request *r);
+
+/* Each of these answers the request, which is gone after the call. */
+void request_answer(struct request *r, const struct content *c); /* 200, or 304 when If-None-Match says so */
+void request_answer_json(struct request *r,
+			 struct body *body);    /* 200 without an entity tag, not to be stored; the caller's reference */
+void request_answer_options(struct request *r); /* 204 */
+void request_problem(struct request *r, int status, const char *detail);
+
+static inline struct str request_id(const struct request *r)
+{
+	return str_make(r->id, r->id_len);
+}
+
+#endif

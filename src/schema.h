@@ -1,0 +1,41 @@
+/*
+ * schema: compares the models with the live catalogue: at connect, and again when a query or its result says that something has changed. While they
+ * differ, it looks once a second, so that readiness comes back by itself.
+ *
+ * It only reports: each result is checked before a row of it is decoded, whatever this module believes.
+ */
+#ifndef AGENTS_SCHEMA_H
+#define AGENTS_SCHEMA_H
+
+#include "db.h"
+
+#define SCHEMA_MODELS 2
+
+struct schema_check {
+	struct job job;
+	struct schema *schema;
+	const struct model *model;
+	bool again; /* asked for while under way */
+	bool known; /* has been compared at least once */
+	bool differs;
+	char reason[MODEL_REASON_BYTES];
+};
+
+struct schema {
+	struct db *db;
+	const struct log *log;
+	int64_t timeout_us;
+	ev_timer recheck;
+	struct schema_check checks[SCHEMA_MODELS];
+};
+
+void schema_init(struct schema *s, struct db *db, const struct log *log, const struct queries *queries, int64_t timeout_us);
+void schema_close(struct schema *s);
+
+/* Compares all models again, soon. */
+void schema_check(struct schema *s);
+
+/* NULL when all models fit the catalogue; else the reason of the first that does not. */
+const char *schema_reason(const struct schema *s);
+
+#endif

@@ -1,0 +1,189 @@
+#include "worker.h"
+
+#include "clock.h"
+#include "handlers.h"
+#include "version.h"
+#include "watchdog.h"
+
+#include <jansson.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Beyond the request deadline, for answers that are on their way when it comes. */
+#define DRAIN_GRACE_S 1.0
+
+/* A process that cannot start waits before it exits, so that whoever respawns it cannot spin. */
+#define START_FAILED_WAIT_S 1
+
+bool worker_is_ready(const struct worker *w, char *reasons, size_t size)
+{
+	const char *schema = schema_reason(&w->schema);
+	size_t len = 0;
+
+	reasons[0] = '\0';
+	if (w->draining)
+		len += (size_t)snprintf(reasons, size, "draining; ");
+	if (!db_is_up(&w->db))
+		len += (size_t)snprintf(reasons + len, size - len, "database: %s; ", w->db.reason);
+	else if (schema != NULL)
+		len += (size_t)snprintf(reasons + len, size - len, "schema: %s; ", schema);
+	if (len == 0)
+		return true;
+	reasons[len - 2] = '\0'; /* the last separator */
+	return false;
+}
+
+/* --- draining --- */
+
+static void stop_when_empty(struct worker *w)
+{
+	if (w->draining && w->conns.count == 0)
+		ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void on_drain_timeout(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct worker *w = t->data;
+	unsigned busy = conns_abandon(&w->conns);
+
+	(void)revents;
+	log_event(&w->log, LOG_LEVEL_WARN, "drain_timeout", LOG_NO_REQUEST, "{s:i}", "abandoned", (int)busy);
+	ev_break(loop, EVBREAK_ALL);
+}
+
+/* Stops accepting, lets what is in flight finish, closes idle connections. A second signal changes nothing: the deadline stands. */
+static void on_stop_signal(struct ev_loop *loop, ev_signal *s, int revents)
+{
+	struct worker *w = s->data;
+
+	(void)revents;
+	if (w->draining)
+		return;
+	w->draining = true;
+	log_event(&w->log, LOG_LEVEL_INFO, "draining", LOG_NO_REQUEST, "{s:i, s:i}", "signal", s->signum, "connections",
+		  (int)w->conns.count);
+	listener_stop(&w->listener);
+	conns_drain(&w->conns);
+	ev_timer_set(&w->drained, (double)w->options->request_timeout_ms / 1000.0 + DRAIN_GRACE_S, 0.);
+	ev_timer_start(loop, &w->drained);
+}
+
+/* --- the loop's turns --- */
+
+/* Everything that this turn has queued for the database goes out together. */
+static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
+{
+	struct worker *w = p->data;
+
+	(void)loop;
+	(void)revents;
+	db_flush(&w->db);
+	stop_when_empty(w);
+}
+
+static void on_database_up(void *user)
+{
+	schema_check(&((struct worker *)user)->schema);
+}
+
+/* --- beginning and end --- */
+
+static void watch_signals(struct worker *w, ev_signal signals[2])
+{
+	static const int numbers[2] = {SIGTERM, SIGUSR1};
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	for (int i = 0; i < 2; i++) {
+		ev_signal_init(&signals[i], on_stop_signal, numbers[i]);
+		signals[i].data = w;
+		ev_signal_start(w->loop, &signals[i]);
+	}
+}
+
+static bool start_database(struct worker *w)
+{
+	struct db_settings settings = {w->options->database, w->options->db_connections, w->options->request_timeout_ms};
+
+	if (!db_init(&w->db, w->loop, &w->log, settings))
+		return false;
+	w->db.on_up = on_database_up;
+	w->db.on_schema_error = on_database_up;
+	w->db.user = w;
+	schema_init(&w->schema, &w->db, &w->log, &w->queries, w->options->request_timeout_ms * CLOCK_MS);
+	w->flights.db = &w->db;
+	w->flights.log = &w->log;
+	w->flights.queries = &w->queries;
+	w->flights.schema = &w->schema;
+	w->flights.share = w->options->share;
+	w->flights.max_waiting = w->options->max_waiting;
+	w->flights.timeout_us = w->options->request_timeout_ms * CLOCK_MS;
+	return true;
+}
+
+static bool start(struct worker *w, int fd)
+{
+	w->loop = ev_default_loop(EVFLAG_AUTO);
+	w->fcgi = fcgi_new();
+	w->index = handlers_index_content();
+	queries_init(&w->queries);
+	if (w->loop == NULL || w->fcgi == NULL || w->index.body == NULL)
+		return false;
+	requests_init(&w->requests, w);
+	conns_init(&w->conns, w->loop, &w->log, w->fcgi, request_events, w);
+	w->conns.partial_timeout_s = (double)w->options->request_timeout_ms / 1000.0;
+	if (!start_database(w))
+		return false;
+	ev_prepare_init(&w->before_sleep, on_before_sleep);
+	w->before_sleep.data = w;
+	ev_prepare_start(w->loop, &w->before_sleep);
+	ev_init(&w->drained, on_drain_timeout);
+	w->drained.data = w;
+	listener_start(&w->listener, &w->conns, fd);
+	return true;
+}
+
+/* Frees everything, for the leak checkers; by the kernel, when the helper thread cannot be stopped because it is connecting. */
+static void finish(struct worker *w)
+{
+	schema_close(&w->schema);
+	if (!db_close(&w->db))
+		_exit(0);
+	queries_free(&w->queries);
+	body_unref(w->index.body);
+	fcgi_free(w->fcgi);
+	ev_loop_destroy(w->loop);
+}
+
+int worker_run(const struct options *options, int fd)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	ev_signal signals[2];
+
+	if (w == NULL)
+		return 1;
+	w->options = options;
+	w->log = (struct log){STDERR_FILENO, options->log_level};
+	/* One arena, and large blocks that go back to the system when freed: the pool's memory is many times one worker's. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+	if (!start(w, fd)) {
+		log_event(&w->log, LOG_LEVEL_ERROR, "start_failed", LOG_NO_REQUEST, "{s:s}", "error",
+			  "out of memory, threads or descriptors");
+		(void)sleep(START_FAILED_WAIT_S);
+		return 1;
+	}
+	watch_signals(w, signals); /* after libfcgi, which sets its own */
+	watchdog_start(w->loop);
+	log_event(&w->log, LOG_LEVEL_INFO, "started", LOG_NO_REQUEST, "{s:s, s:b}", "version", AGENTS_FCGI_VERSION, "share",
+		  (int)options->share);
+	(void)ev_run(w->loop, 0);
+	watchdog_stop(w->loop);
+	log_event(&w->log, LOG_LEVEL_INFO, "stopped", LOG_NO_REQUEST, NULL);
+	finish(w);
+	free(w);
+	return 0;
+}

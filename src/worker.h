@@ -1,0 +1,44 @@
+/*
+ * worker: the one context of a process: everything that lives as long as it does, and how it starts, drains and ends.
+ */
+#ifndef AGENTS_WORKER_H
+#define AGENTS_WORKER_H
+
+#include "content.h"
+#include "db.h"
+#include "flight.h"
+#include "listener.h"
+#include "options.h"
+#include "request.h"
+#include "schema.h"
+
+struct worker {
+	struct ev_loop *loop;
+	const struct options *options;
+	struct log log;
+	struct fcgi *fcgi;
+	struct listener listener;
+	struct requests requests;
+	struct flights flights;
+	struct queries queries;
+	struct schema schema;
+	struct db db;
+	struct content index; /* the constant answer of /index */
+	bool draining;
+	ev_prepare before_sleep;
+	ev_timer drained;
+	struct conns conns; /* last, for its large buffer */
+};
+
+#define WORKER_REASON_BYTES 1536
+
+/*
+ * Serves connections accepted from `fd` until the process is told to drain and has drained. Returns the exit status. The listening socket has been checked, libfcgi
+ * initialised; options outlive it.
+ */
+int worker_run(const struct options *options, int fd);
+
+/* True when every path can be served; else `reasons` says why not, separated by "; ". */
+bool worker_is_ready(const struct worker *w, char *reasons, size_t size);
+
+#endif
