@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fastcgi.h>
-#include <jansson.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -92,7 +91,7 @@ static void break_off(struct conn *c)
 	if (c->state == CONN_BUSY)
 		c->conns->events.gone(c->conns->user, c);
 	else if (c->state == CONN_SENDING)
-		c->conns->events.sent(c->conns->user, c, false);
+		c->conns->events.sent(c->conns->user, c, CONN_LEFT);
 	close_quietly(c);
 }
 
@@ -315,7 +314,7 @@ static void all_sent(struct conn *c)
 	}
 	body_unref(c->body);
 	c->body = NULL;
-	cs->events.sent(cs->user, c, true);
+	cs->events.sent(cs->user, c, CONN_SENT);
 	c->state = CONN_IDLE;
 	if (!c->keep || cs->draining)
 		close_quietly(c);
@@ -397,8 +396,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 		wait_until_writable(c);
 		return;
 	}
-	log_event(c->conns->log, LOG_LEVEL_WARN, "answer_stalled", LOG_NO_REQUEST, "{s:I}", "sent_bytes", (json_int_t)c->sent);
-	break_off(c);
+	c->conns->events.sent(c->conns->user, c, CONN_STALLED);
+	close_quietly(c);
 }
 
 /*

@@ -23,14 +23,17 @@
 
 struct conn;
 
+/* How the sending of an answer ended: all of it taken by the kernel, or given up because the client left or took nothing for too long. */
+enum conn_sending { CONN_SENT, CONN_LEFT, CONN_STALLED };
+
 /* What the layer above does; `user` is conns_init's. */
 struct conn_events {
 	/* A whole request. `params` is good during the call. conn_answer must follow once, now or later, unless the client leaves first. */
 	void (*request)(void *user, struct conn *c, const struct fcgi_params *params);
 	/* The client has left, or broke the protocol, while its request was BUSY; the connection is closed after the call. */
 	void (*gone)(void *user, struct conn *c);
-	/* The answer has been handed to the kernel (`whole`), or was given up because the client left or stopped reading. */
-	void (*sent)(void *user, struct conn *c, bool whole);
+	/* The answer is out of our hands; unless it was given up, the connection goes on. */
+	void (*sent)(void *user, struct conn *c, enum conn_sending how);
 };
 
 struct conns {

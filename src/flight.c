@@ -6,6 +6,7 @@
 #include "rows.h"
 #include "schema.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct flight {
@@ -62,12 +63,13 @@ static struct request *take_member(struct flight *f)
 	return r;
 }
 
-static void refuse_all(struct flight *f, int status, const char *detail)
+/* `cause` is for the log. */
+static void refuse_all(struct flight *f, int status, const char *detail, const char *cause)
 {
 	struct request *r;
 
 	while ((r = take_member(f)) != NULL)
-		request_problem(r, status, detail);
+		request_fail(r, status, detail, cause);
 }
 
 /* The body of a result, or NULL when memory has run out. */
@@ -100,14 +102,13 @@ static void land(struct flight *f, const PGresult *result)
 	if (list_empty(&f->members)) /* all have left */
 		return;
 	if (q->model != NULL && !model_check_result(q->model, result, reason)) {
-		log_event(f->flights->log, LOG_LEVEL_ERROR, "schema_differs", LOG_NO_REQUEST, "{s:s}", "reason", reason);
 		schema_check(f->flights->schema);
-		refuse_all(f, 503, "The database's schema is not the one that this service reads.");
+		refuse_all(f, 503, "The database's schema is not the one that this service reads.", reason);
 		return;
 	}
 	body = render(f->flights, q, result);
 	if (body == NULL) {
-		refuse_all(f, 503, "Out of memory.");
+		refuse_all(f, 503, "Out of memory.", NULL);
 		return;
 	}
 	content = content_make(body);
@@ -119,20 +120,25 @@ static void land(struct flight *f, const PGresult *result)
 static void on_done(struct job *j, const struct job_result *result)
 {
 	struct flight *f = flight_of(j);
+	char cause[256] = "";
+
+	if (result->outcome != JOB_ROWS)
+		(void)snprintf(cause, sizeof(cause), "%s%s%s", result->sqlstate, result->sqlstate[0] != '\0' ? ": " : "",
+			       result->message);
 
 	switch (result->outcome) {
 	case JOB_ROWS:
 		land(f, result->result);
 		break;
 	case JOB_UNAVAILABLE:
-		refuse_all(f, 503, "The database cannot serve this now.");
+		refuse_all(f, 503, "The database cannot serve this now.", cause);
 		break;
 	case JOB_EXPIRED:
-		refuse_all(f, 504, "The database did not answer in time.");
+		refuse_all(f, 504, "The database did not answer in time.", cause);
 		break;
 	case JOB_FAILED:
 	default:
-		refuse_all(f, 500, "The query failed.");
+		refuse_all(f, 500, "The query failed.", cause);
 		break;
 	}
 	end(f);

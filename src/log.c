@@ -9,6 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Six digits are more than any duration in milliseconds deserves. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(6))
+
 #define LINE_BYTES 2048 /* lines up to this need no allocation of their own */
 
 const char *const log_level_names[LOG_LEVEL_MAX] = {"error", "warn", "info", "debug"};
@@ -193,7 +196,7 @@ static void write_once(int fd, const char *p, size_t len)
 static void write_line(int fd, const json_t *line)
 {
 	char small[LINE_BYTES], *large;
-	size_t len = json_dumpb(line, small, sizeof(small) - 1, JSON_COMPACT);
+	size_t len = json_dumpb(line, small, sizeof(small) - 1, DUMP_FLAGS);
 
 	if (len == 0)
 		return;
@@ -205,7 +208,7 @@ static void write_line(int fd, const json_t *line)
 	large = malloc(len + 1);
 	if (large == NULL)
 		return;
-	if (json_dumpb(line, large, len, JSON_COMPACT) == len) {
+	if (json_dumpb(line, large, len, DUMP_FLAGS) == len) {
 		large[len] = '\n';
 		write_once(fd, large, len + 1);
 	}

@@ -26,31 +26,34 @@ static void forget(struct request *r)
 	free(r);
 }
 
-static void log_request(const struct request *r, enum log_level level, const char *event, const char *detail)
+/* `detail` and `cause` may be NULL. */
+static void log_request(const struct request *r, enum log_level level, const char *event, const char *detail, const char *cause)
 {
-	log_event(&r->worker->log, level, event, request_id(r), "{s:s, s:i, s:f, s:s*}", "path",
+	log_event(&r->worker->log, level, event, request_id(r), "{s:s, s:i, s:f, s:s*, s:s*}", "path",
 		  r->route != NULL ? r->route->path.p : "-", "status", r->status, "ms",
-		  (double)(clock_us() - r->arrived_us) / 1000.0, "detail", detail);
+		  (double)(clock_us() - r->arrived_us) / 1000.0, "detail", detail, "cause", cause);
 }
 
-static void on_sent(void *user, struct conn *c, bool whole)
+static void on_sent(void *user, struct conn *c, enum conn_sending how)
 {
 	struct request *r = c->request;
 
 	(void)user;
 	if (r == NULL) /* there was no memory for one */
 		return;
-	if (!whole)
-		log_request(r, LOG_LEVEL_INFO, "answer_not_taken", NULL);
+	if (how == CONN_STALLED)
+		log_request(r, LOG_LEVEL_WARN, "answer_stalled", NULL, NULL);
+	else if (how == CONN_LEFT)
+		log_request(r, LOG_LEVEL_DEBUG, "client_left", NULL, NULL);
 	else if (clock_us() - r->arrived_us >= r->worker->requests.slow_us)
-		log_request(r, LOG_LEVEL_WARN, "slow_request", NULL);
+		log_request(r, LOG_LEVEL_WARN, "slow_request", NULL, NULL);
 	forget(r);
 }
 
 static void on_gone(void *user, struct conn *c)
 {
 	(void)user;
-	log_request(c->request, LOG_LEVEL_DEBUG, "client_left", NULL);
+	log_request(c->request, LOG_LEVEL_DEBUG, "client_left", NULL, NULL);
 	forget(c->request);
 }
 
@@ -133,6 +136,11 @@ void request_answer_options(struct request *r)
 
 void request_problem(struct request *r, int status, const char *detail)
 {
+	request_fail(r, status, detail, NULL);
+}
+
+void request_fail(struct request *r, int status, const char *detail, const char *cause)
+{
 	struct reply a = {.status = status, .content_type = STR("application/problem+json")};
 
 	if (status == 503)
@@ -142,7 +150,7 @@ void request_problem(struct request *r, int status, const char *detail)
 	a.body = problem_body(status, detail, request_id(r)); /* NULL, out of memory: the status alone must do */
 	r->status = status;
 	if (status >= 500)
-		log_request(r, LOG_LEVEL_WARN, "request_failed", detail);
+		log_request(r, LOG_LEVEL_WARN, "request_failed", detail, cause);
 	/* reply() frees the request; the body's reference is ours until then. */
 	reply(r, &a);
 	body_unref(a.body);

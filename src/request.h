@@ -62,6 +62,9 @@ void request_answer_json(struct request *r,
 void request_answer_options(struct request *r); /* 204 */
 void request_problem(struct request *r, int status, const char *detail);
 
+/* The same; `cause` (NULL for none) goes to the log only. */
+void request_fail(struct request *r, int status, const char *detail, const char *cause);
+
 static inline struct str request_id(const struct request *r)
 {
 	return str_make(r->id, r->id_len);
