@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 limit=1.05
 dir=build/perf
 mkdir -p "$dir"
-${CC:-gcc} -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE -pie -Isrc -I/usr/include/postgresql \
+${CC:-gcc} -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE -pie -iquote src -I/usr/include/postgresql \
 	-o "$dir/model_cost" tests/perf/model_cost.c src/body.c src/json.c src/rows.c src/model.c src/agent.c -lpq
 
 # Prints the instructions that one rendering took.
