@@ -7,8 +7,6 @@ PREFIX ?= /usr/local
 # Everything that the scripts read travels by environment; DATABASE_URL never appears in a recipe, so in no command line either.
 export PORT ADMIN_PORT LISTEN WORKERS DATABASE_URL RUN_DIR OPTIONS ACCESS_LOG SANITIZE DB_ROLE DB_NAME WERROR
 
-VERSION := 0.1.0
-
 CC := gcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Wundef -Wformat=2
@@ -18,7 +16,7 @@ endif
 ifneq ($(filter-out 0,$(WERROR)),)
 WARNINGS += -Werror
 endif
-CPPFLAGS := -Isrc -Ibuild/gen -I/usr/include/postgresql -D_GNU_SOURCE= -DAGENTS_FCGI_VERSION='"$(VERSION)"'
+CPPFLAGS := -Isrc -Ibuild/gen -I/usr/include/postgresql -D_GNU_SOURCE=
 LIBS := -lfcgi -lev -ljansson -lxxhash -lpq -lpthread -lm
 TEST_LIBS := -lcheck_pic -lsubunit -lrt -lcurl
 
@@ -64,7 +62,7 @@ help: ## list the targets
 	@echo '             ACCESS_LOG=off|on SANITIZE=address,undefined DESTDIR= PREFIX=/usr/local'
 
 .PHONY: build
-build: build/agents-fcgi build/db-load ## the worker: build/agents-fcgi
+build: packages-build $(WORKER) build/db-load ## the worker: build/agents-fcgi
 
 .PHONY: run start stop status
 run: packages build ## everything, in the foreground, on port 8004; Ctrl-C stops it
