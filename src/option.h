@@ -1,6 +1,5 @@
 /*
- * option: the table of options, and reading and writing the value of one. options.c puts the sources together. Private to options*.c, option*.c
- * and conninfo.c.
+ * option: the table of options, their names and --help. Private to options, as option_value and options_file are.
  */
 #ifndef AGENTS_OPTION_H
 #define AGENTS_OPTION_H
@@ -39,13 +38,6 @@ struct option {
 #define OPTION_COUNT 13
 extern const struct option option_table[OPTION_COUNT];
 
-/* Where a value came from. */
-struct option_source {
-	const char *where;    /* for errors: "--share", "AGENTS_FCGI_SHARE", "/path:12: share" */
-	bool on_command_line; /* where every user can read it */
-	FILE *err;
-};
-
 /* NULL when there is no such option. */
 const struct option *option_find(struct str name);
 
@@ -60,17 +52,6 @@ static inline bool option_takes_value(const struct option *option)
 
 void option_env_name(const struct option *option, char out[OPTION_ENV_BYTES]);
 
-/* Parses `value` into its field of `o`. False, and a line on from->err, when it is no value for this option. */
-bool option_set(const struct option *option, struct options *o, const char *value, const struct option_source *from);
-
-/* Writes `name = value`, as --config accepts it, with secrets hidden. */
-void option_print(const struct option *option, const struct options *o, FILE *out);
-
-/* Whether both have the same value for this option, which is no flag. */
-bool option_same(const struct option *option, const struct options *a, const struct options *b);
-
-void option_swap(const struct option *option, struct options *a, struct options *b);
-
 /* The text of --help. */
 void option_help(FILE *out);
 
@@ -84,8 +65,5 @@ void option_hint(struct str name, const char *prefix, char out[OPTION_HINT_BYTES
 /* Insertions, deletions and replacements between two names (Levenshtein); NAME_DISTANCE_FAR for more than a typing error explains. */
 #define NAME_DISTANCE_FAR 4
 unsigned name_distance(struct str a, struct str b);
-
-/* Reads the file of --config into `o`. False, and a line on `err`, when it can't be read or a line is wrong. */
-bool options_file_read(struct options *o, const char *path, FILE *err);
 
 #endif

@@ -1,5 +1,6 @@
+#include "option_value.h"
+
 #include "conninfo.h"
-#include "option.h"
 
 #include <assert.h>
 #include <limits.h>

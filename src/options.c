@@ -1,6 +1,7 @@
 #include "options.h"
 
-#include "option.h"
+#include "option_value.h"
+#include "options_file.h"
 #include "version.h"
 
 #include <assert.h>

@@ -1,4 +1,6 @@
-#include "option.h"
+#include "options_file.h"
+
+#include "option_value.h"
 
 #include <errno.h>
 #include <fcntl.h>
