@@ -2,7 +2,6 @@
 
 #include "json.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 

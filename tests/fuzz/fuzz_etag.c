@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		len = size;
 	etag[0] = etag[len + 1] = '"';
 	for (size_t i = 0; i < len; i++)
-		etag[i + 1] = data[i] <= 0x20 || data[i] == '"' || data[i] == 0x7f ? 'x' : (char)data[i];
+		etag[i + 1] = data[i] <= 0x20 || data[i] == '"' || data[i] == 0x7f ? (char)'x' : ((const char *)data)[i];
 	matches = etag_matches(str_make((const char *)data + len, size - len), str_make(etag, len + 2));
 	if (matches != reference(data + len, size - len, str_make(etag, len + 2))) {
 		fprintf(stderr, "fuzz_etag: %s\n", matches ? "matches, and should not" : "does not match, and should");

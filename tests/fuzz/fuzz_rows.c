@@ -77,7 +77,7 @@ static PGresult *result_of(const struct model *m, struct input *in)
 
 	must(count <= MAX_COLUMNS, "more columns than expected");
 	for (int i = 0; i < count; i++) {
-		attributes[i].name = (char *)(uintptr_t)m->columns[i].name.p;
+		attributes[i].name = (char *)m->columns[i].name.p;
 		attributes[i].typid = types[m->columns[i].type];
 	}
 	must(r != NULL && PQsetResultAttrs(r, count, attributes), "no memory");

@@ -26,7 +26,7 @@ static PGresult *empty_result(void)
 	for (int i = 0; i < COLUMNS; i++) {
 		const struct model_column *c = &agentfeature_model.columns[i];
 
-		attributes[i].name = (char *)(uintptr_t)c->name.p;
+		attributes[i].name = (char *)c->name.p;
 		attributes[i].typid = c->type == MODEL_INT4 ? 23 : 1043;
 	}
 	if (r == NULL || PQsetResultAttrs(r, COLUMNS, attributes) == 0)

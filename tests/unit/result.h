@@ -42,7 +42,7 @@ static inline PGresult *result_new(const struct result_column *columns, int coun
 	ck_assert_ptr_nonnull(r);
 	ck_assert_ptr_nonnull(attributes);
 	for (int i = 0; i < count; i++) {
-		attributes[i].name = (char *)(uintptr_t)columns[i].name;
+		attributes[i].name = (char *)columns[i].name;
 		attributes[i].typid = columns[i].type;
 		attributes[i].typlen = -1;
 		attributes[i].atttypmod = -1;
@@ -56,7 +56,7 @@ static inline PGresult *result_new(const struct result_column *columns, int coun
 /* NULL is NULL. */
 static inline void result_set(PGresult *r, int row, int column, const char *value)
 {
-	char *bytes = (char *)(uintptr_t)value;
+	char *bytes = (char *)value;
 
 	ck_assert_int_ne(PQsetvalue(r, row, column, bytes, value == NULL ? -1 : (int)strlen(value)), 0);
 }

@@ -128,7 +128,7 @@ END_TEST
 START_TEST(a_huge_field)
 {
 	const struct result_column column = {"description", TYPE_TEXT};
-	size_t len = 5 * 1024 * 1024;
+	size_t len = (size_t)5 * 1024 * 1024;
 	char *text = malloc(len + 1);
 	PGresult *r = result_new(&column, 1);
 
@@ -157,7 +157,7 @@ static PGresult *agents_result(const char *agents_path, const char *logins_path)
 		const char *values[COUNT(agents_columns)] = {agents.cells[row][4], NULL, NULL, NULL, "offline", "-1", "0"};
 
 		for (int i = 1; i < logins.row_count; i++) {
-			if (strcmp(logins.cells[i][0], agents.cells[row][0]) == 0) {
+			if (str_equal(str_of(logins.cells[i][0]), str_of(agents.cells[row][0]))) {
 				values[1] = logins.cells[i][2];
 				values[2] = logins.cells[i][3];
 				values[3] = logins.cells[i][5];
