@@ -16,7 +16,7 @@ endif
 ifneq ($(filter-out 0,$(WERROR)),)
 WARNINGS += -Werror
 endif
-CPPFLAGS := -Isrc -Ibuild/gen -I/usr/include/postgresql -D_GNU_SOURCE=
+CPPFLAGS := -iquote src -iquote build/gen -I/usr/include/postgresql -D_GNU_SOURCE=
 LIBS := -lfcgi -lev -ljansson -lxxhash -lpq -lpthread -lm
 TEST_LIBS := -lcheck_pic -lsubunit -lrt -lcurl
 
@@ -165,7 +165,7 @@ $(T)/%.o: build/gen/%.c $(T).flags | packages-build
 	$(call compile,$(TEST_CFLAGS))
 $(T)/%.o: tests/%.c $(T).flags | packages-test build/gen/sql.h
 	@mkdir -p $(@D)
-	$(call compile,$(TEST_CFLAGS) -Itests/$(firstword $(subst /, ,$*)))
+	$(call compile,$(TEST_CFLAGS) -iquote tests/$(firstword $(subst /, ,$*)))
 $(T)/libagents.a: $(MODULES:%=$(T)/%.o)
 	@rm -f $@
 	ar rcs $@ $^
