@@ -25,10 +25,9 @@ static void on_sealed(struct job *j)
 	struct flight *f = flight_of(j);
 	struct flights *fs = f->flights;
 
-	if (!fs->share)
+	if (fs->shared[j->query->id].gathering != f) /* sent again, or not shared */
 		return;
-	if (fs->shared[j->query->id].gathering == f)
-		fs->shared[j->query->id].gathering = NULL;
+	fs->shared[j->query->id].gathering = NULL;
 	fs->shared[j->query->id].under_way = f;
 }
 

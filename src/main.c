@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 	else if (!listener_check(LISTEN_FD, &why))
 		status = refuse_descriptor(why);
 	else
-		status = worker_run(&options, LISTEN_FD);
+		status = worker_run(&options, argc, argv, LISTEN_FD);
 	options_free(&options);
 	return status;
 }

@@ -22,6 +22,7 @@ static void forget(struct request *r)
 	}
 	flight_leave(r);
 	r->conn->request = NULL;
+	free(r->allow_origin);
 	free(r->if_none_match);
 	free(r);
 }
@@ -69,9 +70,9 @@ struct reply {
 
 static void add_cors(struct head *h, const struct request *r)
 {
-	if (r->allow_origin.len == 0)
+	if (r->allow_origin == NULL)
 		return;
-	head_field(h, (struct str)STR("Access-Control-Allow-Origin: "), r->allow_origin);
+	head_field(h, (struct str)STR("Access-Control-Allow-Origin: "), str_of(r->allow_origin));
 	if (r->method == REQUEST_OPTIONS)
 		HEAD_ADD(h, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: If-None-Match\r\n"
 			    "Access-Control-Max-Age: 600\r\n");
@@ -169,6 +170,12 @@ static enum request_method method_of(struct str name)
 	return REQUEST_OTHER;
 }
 
+/* A copy of a string of libfcgi's or the options'; NULL when it is empty, or there is no memory: the answer is then one that lacks the extra. */
+static char *copy(struct str s)
+{
+	return s.len > 0 ? strndup(s.p, s.len) : NULL;
+}
+
 static struct request *new_request(struct worker *w, struct conn *c, const struct fcgi_params *p)
 {
 	struct request *r = calloc(1, sizeof(*r));
@@ -183,12 +190,10 @@ static struct request *new_request(struct worker *w, struct conn *c, const struc
 	r->arrived_us = clock_us();
 	r->deadline_us = r->arrived_us + w->requests.timeout_us;
 	r->method = method_of(p->method);
-	r->allow_origin = cors_allow(&w->requests.cors, p->origin);
 	r->id_len = p->request_id.len < REQUEST_ID_MAX ? p->request_id.len : REQUEST_ID_MAX;
 	memcpy(r->id, p->request_id.p, r->id_len);
-	if (p->if_none_match.len > 0)
-		r->if_none_match =
-			strndup(p->if_none_match.p, p->if_none_match.len); /* NULL, out of memory: the answer is a 200 then */
+	r->allow_origin = copy(cors_allow(&w->requests.cors, p->origin));
+	r->if_none_match = copy(p->if_none_match);
 	return r;
 }
 
@@ -271,8 +276,13 @@ void requests_init(struct requests *rs, struct worker *w)
 	list_init(&rs->waiting);
 	rs->waiting_count = 0;
 	rs->timeout_us = w->options->request_timeout_ms * CLOCK_MS;
-	rs->slow_us = w->options->slow_log_ms * CLOCK_MS;
-	cors_init(&rs->cors, w->options->cors_origin);
 	ev_init(&rs->expiry, on_expiry);
 	rs->expiry.data = rs;
+	requests_configure(rs);
+}
+
+void requests_configure(struct requests *rs)
+{
+	rs->slow_us = rs->worker->options->slow_log_ms * CLOCK_MS;
+	cors_init(&rs->cors, rs->worker->options->cors_origin);
 }

@@ -30,7 +30,7 @@ struct request {
 	struct flight *flight;   /* NULL: none */
 	struct list member;      /* of the flight */
 	char *if_none_match;     /* NULL: none */
-	struct str allow_origin; /* Access-Control-Allow-Origin; empty: none */
+	char *allow_origin;      /* Access-Control-Allow-Origin; NULL: none. A copy: a reload may change the option meanwhile */
 	int status;              /* of its answer */
 	size_t id_len;
 	char id[REQUEST_ID_MAX];
@@ -48,6 +48,9 @@ struct requests {
 };
 
 void requests_init(struct requests *rs, struct worker *w);
+
+/* Takes over what a reload changes in the worker's options. */
+void requests_configure(struct requests *rs);
 
 /* What conn calls; `user` is the worker. */
 extern const struct conn_events request_events;

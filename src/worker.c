@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "handlers.h"
+#include "reload.h"
 #include "version.h"
 #include "watchdog.h"
 
@@ -71,6 +72,27 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *s, int revents)
 	ev_timer_start(loop, &w->drained);
 }
 
+/* --- reloading --- */
+
+/* What the options that a reload can change decide. */
+static void apply_options(struct worker *w)
+{
+	w->log.level = w->options->log_level;
+	w->flights.share = w->options->share;
+	w->flights.max_waiting = w->options->max_waiting;
+	requests_configure(&w->requests);
+}
+
+static void on_reload_signal(struct ev_loop *loop, ev_signal *s, int revents)
+{
+	struct worker *w = s->data;
+
+	(void)loop;
+	(void)revents;
+	if (reload_options(w->options, w->argc, w->argv, &w->log))
+		apply_options(w);
+}
+
 /* --- the loop's turns --- */
 
 /* Everything that this turn has queued for the database goes out together. */
@@ -91,13 +113,15 @@ static void on_database_up(void *user)
 
 /* --- beginning and end --- */
 
-static void watch_signals(struct worker *w, ev_signal signals[2])
-{
-	static const int numbers[2] = {SIGTERM, SIGUSR1};
+#define SIGNALS 3
 
+static void watch_signals(struct worker *w, ev_signal signals[SIGNALS])
+{
 	(void)signal(SIGPIPE, SIG_IGN);
-	for (int i = 0; i < 2; i++) {
-		ev_signal_init(&signals[i], on_stop_signal, numbers[i]);
+	ev_signal_init(&signals[0], on_stop_signal, SIGTERM);
+	ev_signal_init(&signals[1], on_stop_signal, SIGUSR1);
+	ev_signal_init(&signals[2], on_reload_signal, SIGUSR2);
+	for (int i = 0; i < SIGNALS; i++) {
 		signals[i].data = w;
 		ev_signal_start(w->loop, &signals[i]);
 	}
@@ -117,8 +141,6 @@ static bool start_database(struct worker *w)
 	w->flights.log = &w->log;
 	w->flights.queries = &w->queries;
 	w->flights.schema = &w->schema;
-	w->flights.share = w->options->share;
-	w->flights.max_waiting = w->options->max_waiting;
 	w->flights.timeout_us = w->options->request_timeout_ms * CLOCK_MS;
 	return true;
 }
@@ -136,6 +158,7 @@ static bool start(struct worker *w, int fd)
 	w->conns.partial_timeout_s = (double)w->options->request_timeout_ms / 1000.0;
 	if (!start_database(w))
 		return false;
+	apply_options(w);
 	ev_prepare_init(&w->before_sleep, on_before_sleep);
 	w->before_sleep.data = w;
 	ev_prepare_start(w->loop, &w->before_sleep);
@@ -157,14 +180,16 @@ static void finish(struct worker *w)
 	ev_loop_destroy(w->loop);
 }
 
-int worker_run(const struct options *options, int fd)
+int worker_run(struct options *options, int argc, char *const argv[], int fd)
 {
 	struct worker *w = calloc(1, sizeof(*w));
-	ev_signal signals[2];
+	ev_signal signals[SIGNALS];
 
 	if (w == NULL)
 		return 1;
 	w->options = options;
+	w->argc = argc;
+	w->argv = argv;
 	w->log = (struct log){STDERR_FILENO, options->log_level};
 	/* One arena, and large blocks that go back to the system when freed: the pool's memory is many times one worker's. */
 	(void)mallopt(M_ARENA_MAX, 1);

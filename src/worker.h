@@ -14,7 +14,9 @@
 
 struct worker {
 	struct ev_loop *loop;
-	const struct options *options;
+	struct options *options;
+	int argc; /* the command line, for reloads */
+	char *const *argv;
 	struct log log;
 	struct fcgi *fcgi;
 	struct listener listener;
@@ -33,10 +35,10 @@ struct worker {
 #define WORKER_REASON_BYTES 1536
 
 /*
- * Serves connections accepted from `fd` until the process is told to drain and has drained. Returns the exit status. The listening socket has been checked, libfcgi
- * initialised; options outlive it.
+ * Serves connections accepted from `fd`, a listening socket, until the process is told to drain and has drained. Returns the exit status. The options
+ * change when they are reloaded, from the command line given.
  */
-int worker_run(const struct options *options, int fd);
+int worker_run(struct options *options, int argc, char *const argv[], int fd);
 
 /* True when every path can be served; else `reasons` says why not, separated by "; ". */
 bool worker_is_ready(const struct worker *w, char *reasons, size_t size);
