@@ -36,11 +36,17 @@ static const struct {
 	{3802, "jsonb"},
 };
 
-const char model_catalogue_sql[] = "SELECT a.attname::text, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod)"
-				   " FROM pg_catalog.pg_attribute a"
-				   " WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.quote_ident($1))"
-				   " AND a.attnum > 0 AND NOT a.attisdropped"
-				   " ORDER BY a.attnum";
+/* A domain counts as its base type, as it does in results; a column that the role may not read as type 0. */
+const char model_catalogue_sql[] =
+	"SELECT a.attname::text,"
+	" CASE WHEN pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')"
+	" THEN CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END ELSE 0 END,"
+	" CASE WHEN pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')"
+	" THEN pg_catalog.format_type(a.atttypid, a.atttypmod) ELSE 'a column that this role may not SELECT' END"
+	" FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
+	" WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.quote_ident($1))"
+	" AND a.attnum > 0 AND NOT a.attisdropped"
+	" ORDER BY a.attnum";
 
 static void identifier(FILE *f, const char *p, size_t len)
 {

@@ -69,7 +69,7 @@ char *model_select(const struct model *m);
 
 /*
  * The query of the live catalogue (pg_attribute, which unlike information_schema shows columns that the role may not read):
- * $1 is the table's name; rows are (attname text, type oid, format_type text). It takes no lock on the table.
+ * $1 is the table's name; rows are (attname text, type oid, its name in words). It takes no lock on the table.
  * No rows: the table does not exist or is not on the search_path.
  */
 extern const char model_catalogue_sql[];
