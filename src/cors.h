@@ -8,6 +8,9 @@
 
 #define CORS_ORIGINS_MAX 16
 
+/* Longest origin: scheme, a host name of 253 characters, port. */
+#define CORS_ORIGIN_BYTES 300
+
 struct cors {
 	struct str origins[CORS_ORIGINS_MAX];
 	size_t count;

@@ -1,6 +1,7 @@
 #include "option_value.h"
 
 #include "conninfo.h"
+#include "cors.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -139,7 +140,8 @@ static bool set_database(const struct option *option, struct options *o, const c
 			     "set AGENTS_FCGI_DATABASE, or use the file of --config, or ~/.pgpass");
 		return false;
 	}
-	set_string(option, o, value);
+	/* Space alone is an empty conninfo to libpq; so everyone else need not know that. */
+	set_string(option, o, value[strspn(value, " \t")] == '\0' ? "" : value);
 	return true;
 }
 
@@ -154,6 +156,8 @@ static const char *origin_problem(const char *origin)
 	const char *p = origin + scheme, *port;
 	long number = 0;
 
+	if (strcspn(origin, " ") > CORS_ORIGIN_BYTES)
+		return "is longer than an origin can be";
 	if (scheme == 0 || strspn(origin, LOWER) == 0 || strncmp(p, "://", 3) != 0)
 		return form;
 	p += 3;
@@ -185,7 +189,7 @@ static bool set_origins(const struct option *option, struct options *o, const ch
 {
 	char text[SHOWN_BYTES];
 	char *list, **stored = field(option, o);
-	size_t used = 0;
+	size_t used = 0, count = 0;
 
 	set_string(option, o, value);
 	list = *stored;
@@ -198,6 +202,10 @@ static bool set_origins(const struct option *option, struct options *o, const ch
 
 			option_error(from->err, from->where, "%s %s", one == NULL ? "an origin" : shown(one, text), problem);
 			free(one);
+			return false;
+		}
+		if (++count > CORS_ORIGINS_MAX) {
+			option_error(from->err, from->where, "holds more than %d origins", CORS_ORIGINS_MAX);
 			return false;
 		}
 		/* One space between them, however many were written. */
