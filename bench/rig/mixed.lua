@@ -1,0 +1,18 @@
+-- wrk: all paths in turn. With REQUESTS in the environment each thread stops after that many answers.
+local paths = { "/index", "/agents", "/agents_with_orm", "/agent_logins" }
+local limit = tonumber(os.getenv("REQUESTS") or "")
+local sent, answered = 0, 0
+
+function request()
+  sent = sent + 1
+  return wrk.format("GET", paths[sent % #paths + 1])
+end
+
+if limit then
+  function response()
+    answered = answered + 1
+    if answered >= limit then
+      wrk.thread:stop()
+    end
+  end
+end
