@@ -92,7 +92,7 @@ test-programs: packages-test $(WORKER) build/db-load $(TEST_PROGRAMS)
 .PHONY: lint fuzz bench
 lint: packages-lint build/gen/sql.h ## format, static analysis, shell scripts
 	@tests/lint/run
-fuzz: packages-test ## fuzz the parsers
+fuzz: packages-fuzz build/gen/sql.h ## fuzz the parsers
 	@tests/fuzz/run
 bench: packages-bench build ## measure
 	@bench/run
@@ -109,7 +109,7 @@ install: build ## DESTDIR= PREFIX=/usr/local
 	install -m 0644 LICENSE $(wildcard README.md CHANGELOG.md) '$(DESTDIR)$(PREFIX)/share/doc/agents-fcgi'
 
 # Each is a look at dpkg's list when nothing is missing.
-.PHONY: packages packages-build packages-test packages-lint packages-bench
+.PHONY: packages packages-build packages-test packages-lint packages-fuzz packages-bench
 packages: ## install what build and run need
 	@deploy/local/packages build run
 packages-build:
@@ -118,6 +118,8 @@ packages-test:
 	@deploy/local/packages build run test
 packages-lint:
 	@deploy/local/packages build test lint
+packages-fuzz:
+	@deploy/local/packages build fuzz
 packages-bench:
 	@deploy/local/packages build run bench
 
