@@ -102,12 +102,20 @@ bool conninfo_has_secret(const char *conninfo)
 	return secret;
 }
 
+/* Space at an end belongs to the last value of a URI, but a reader of `name = value` lines takes it away. */
+static bool has_space_around(const char *conninfo)
+{
+	size_t len = strlen(conninfo);
+
+	return len > 0 && (strchr(" \t", conninfo[0]) != NULL || strchr(" \t", conninfo[len - 1]) != NULL);
+}
+
 void conninfo_print(const char *conninfo, FILE *out)
 {
 	PQconninfoOption *parsed;
 	const char *space = "";
 
-	if (!conninfo_has_secret(conninfo)) {
+	if (!conninfo_has_secret(conninfo) && !has_space_around(conninfo)) {
 		(void)fputs(conninfo, out);
 		return;
 	}

@@ -17,7 +17,7 @@ bool conninfo_check(const char *conninfo, char reason[CONNINFO_REASON_BYTES]);
 /* Whether it has a value for password or sslpassword, in whatever form. True as well for a string within it that can't be parsed. */
 bool conninfo_has_secret(const char *conninfo);
 
-/* Writes it as it is when it has no secret, else in the form name='value' with ******** for each secret. */
+/* Writes it as it is when it has no secret and no space at its ends, else in the form name='value' with ******** for each secret. */
 void conninfo_print(const char *conninfo, FILE *out);
 
 #endif

@@ -542,6 +542,16 @@ START_TEST(test_print_config_hides_a_password_in_a_line_that_config_accepts)
 }
 END_TEST
 
+START_TEST(test_print_config_keeps_space_that_belongs_to_a_uri)
+{
+	char *const args[] = {"agents-fcgi", "--print-config", "--database=postgresql://h/a ", NULL}, *const env[] = {NULL};
+	struct options o;
+
+	ck_assert_int_eq(parse(&o, args, env), OPTIONS_DONE);
+	ck_assert_int_eq(strncmp(said.out, "database = dbname='a ' host='h'\n", 32), 0);
+}
+END_TEST
+
 START_TEST(test_a_reload_takes_over_what_it_may_and_names_the_rest)
 {
 	struct options o, fresh;
@@ -597,6 +607,7 @@ int main(void)
 	tcase_add_test(values, test_files_that_cannot_be_read);
 	tcase_add_test(values, test_version_and_help);
 	tcase_add_test(values, test_print_config_is_a_file_that_config_accepts);
+	tcase_add_test(values, test_print_config_keeps_space_that_belongs_to_a_uri);
 	tcase_add_test(values, test_a_reload_takes_over_what_it_may_and_names_the_rest);
 	suite_add_tcase(suite, values);
 	tcase_add_checked_fixture(secrets, make_file, remove_file);
