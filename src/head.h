@@ -15,6 +15,8 @@ struct head {
 
 static inline void head_add(struct head *h, struct str s)
 {
+	if (s.len == 0) /* its pointer may be NULL */
+		return;
 	assert(s.len <= sizeof(h->bytes) - h->len);
 	memcpy(h->bytes + h->len, s.p, s.len);
 	h->len += s.len;
