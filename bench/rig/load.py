@@ -103,7 +103,8 @@ class Pgbench:
         self.name, self.stack = name, stack
         self.parts = {"postgres": stack.pid("postgres")}
         self.script = Path(stack.run_dir) / f"{name.replace(' ', '-')}.sql"
-        self.script.write_text(sql.rstrip().rstrip(";") + ";\n", encoding="utf-8")
+        self.sql = sql.rstrip().rstrip(";") + ";\n"
+        self.script.write_text(self.sql, encoding="utf-8")
 
     def run(self, seconds):
         words = ["/usr/lib/postgresql/15/bin/pgbench", "-M", "prepared", "-c", "8", "-j", "2", "-n", "-T", str(seconds),
@@ -131,6 +132,8 @@ def measure(system, seconds):
 def faults(result):
     """What went wrong in a run, in words; empty when nothing did."""
     found = [f"{count} {kind} errors" for kind, count in result["socket_errors"].items() if count]
+    if not result["requests"]:
+        found.append("no answer before its end")
     if result["timeouts"]:
         found.append(f"{result['timeouts']} time-outs")
     if result["non_2xx"]:

@@ -199,6 +199,8 @@ class Rig:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _leave)
         process.raise_file_limit()
+        if os.getloadavg()[0] > 0.5 * os.cpu_count():
+            print(f"bench: the load average is {os.getloadavg()[0]:.2f}: figures want a machine that does nothing else", flush=True)
         self.directory = Path(tempfile.mkdtemp(prefix="agents-fcgi-bench."))
         self.directory.chmod(0o711)
         return self
