@@ -190,6 +190,14 @@ static void take_result(struct link *l, const PGresult *result)
 		prepare_failed(l, e.job, result);
 }
 
+/* The server ends the session with this answer: what is sent now would be lost, and its jobs' attempts with it. */
+static bool ends_session(const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 /* True when the server's next answer was taken; false when there is none yet or the link has gone down. */
 static bool take_next(struct link *l)
 {
@@ -220,6 +228,11 @@ static bool take_next(struct link *l)
 		return false;
 	}
 	take_result(l, result);
+	if (ends_session(result)) {
+		link_break(l, PQresultErrorMessage(result));
+		PQclear(result);
+		return false;
+	}
 	PQclear(result);
 	return true;
 }
