@@ -115,14 +115,21 @@ static void on_connected(void *user, PGconn *conn, const char *reason)
 
 /* --- the waiting room --- */
 
-static void enter_line(struct db *db, struct job *j, bool in_front)
+static void enter_line(struct db *db, struct job *j, struct list *before)
 {
 	j->state = JOB_WAITING;
-	if (in_front)
-		list_prepend(&db->waiting, &j->node);
-	else
-		list_append(&db->waiting, &j->node);
+	list_insert_before(before, &j->node);
 	db->waiting_count++;
+}
+
+/* A job that was sent goes back to the front, behind those that were sent before it and are back already. */
+static void enter_line_again(struct db *db, struct job *j)
+{
+	struct list *place = db->waiting.next;
+
+	while (place != &db->waiting && job_at(place)->sent_us != 0 && job_at(place)->sent_us <= j->sent_us)
+		place = place->next;
+	enter_line(db, j, place);
 }
 
 static void leave_line(struct db *db, struct job *j)
@@ -135,7 +142,8 @@ static void leave_line(struct db *db, struct job *j)
 void db_submit(struct db *db, struct job *j)
 {
 	j->attempts = 0;
-	enter_line(db, j, false);
+	j->sent_us = 0;
+	enter_line(db, j, &db->waiting);
 }
 
 void db_withdraw(struct db *db, struct job *j)
@@ -155,7 +163,7 @@ static bool send_again(struct db *db, struct job *j)
 {
 	if (j->attempts >= JOB_ATTEMPTS)
 		return false;
-	enter_line(db, j, true);
+	enter_line_again(db, j);
 	return true;
 }
 
@@ -177,10 +185,14 @@ static struct link *freest_link(const struct db *db)
 static void watch_expiry(struct db *db, int64_t deadline_us)
 {
 	int64_t left_us = deadline_us - clock_us();
+	double left_s = left_us > 0 ? (double)left_us * 1e-6 : 0.;
 
-	if (ev_is_active(&db->expiry))
-		return;
-	ev_timer_set(&db->expiry, left_us > 0 ? (double)left_us * 1e-6 : 0., 0.);
+	if (ev_is_active(&db->expiry)) {
+		if (ev_timer_remaining(db->loop, &db->expiry) <= left_s)
+			return;
+		ev_timer_stop(db->loop, &db->expiry);
+	}
+	ev_timer_set(&db->expiry, left_s, 0.);
 	ev_timer_start(db->loop, &db->expiry);
 }
 
@@ -193,7 +205,7 @@ static bool send_job(struct db *db, struct link *l, struct job *j)
 	j->sent_us = clock_us();
 	j->state = JOB_SENT;
 	if (!link_queue(l, j)) {
-		enter_line(db, j, true); /* not sent after all: the link broke while it was queued */
+		enter_line_again(db, j); /* not sent after all: the link broke while it was queued */
 		return false;
 	}
 	watch_expiry(db, j->deadline_us);
@@ -282,8 +294,8 @@ static void on_lost(void *user, struct link *l, struct list *jobs, const char *r
 	db->broken_before = true;
 	if (!db_is_up(db))
 		(void)snprintf(db->reason, sizeof(db->reason), "%s", reason);
-	while (!list_empty(jobs)) { /* from the last, so that the first ends up in front */
-		struct job *j = job_at(jobs->prev);
+	while (!list_empty(jobs)) {
+		struct job *j = job_at(jobs->next);
 
 		list_remove(&j->node);
 		if (j->deadline_us <= clock_us())

@@ -37,7 +37,7 @@ struct job {
 	const struct query *query;
 	const char *parameter; /* $1 as text, or NULL for none */
 	int64_t deadline_us;   /* clock_us(): a sent job is given up then */
-	int64_t sent_us;
+	int64_t sent_us;       /* the last time; 0: not yet */
 	int attempts;
 	void (*sealed)(struct job *); /* about to be sent; NULL for none. May be called again, when it is sent again */
 	void (*done)(struct job *, const struct job_result *);
