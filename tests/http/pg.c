@@ -63,6 +63,8 @@ long pg_long(PGconn *conn, const char *sql)
 
 long pg_active(const struct pg *db)
 {
+	/* Within a transaction the view would stay as it was at the first look. */
+	pg_exec(db->conn, "SELECT pg_stat_clear_snapshot()");
 	return pg_long(db->conn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
 				 "application_name <> 'http-tests' AND state = 'active' AND backend_type = 'client backend'");
 }

@@ -61,16 +61,15 @@ START_TEST(while_postgres_is_stopped_only_its_paths_suffer)
 
 	WAIT_FOR(ready_status(200));
 	stop_postgres();
-	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-		ANSWER index = http_get("/index");
-		ANSWER a = http_get(paths[i]);
+	ANSWER index = http_get("/index");
+	/* It may wait for the database as long as its deadline lets it; test_database.c asks for the others with a shorter one. */
+	ANSWER agents = http_get("/agents");
 
-		assert_status(index, 200);
-		assert_golden(index, "index.json");
-		assert_problem(a, 503);
-		assert_header(a, "Retry-After", "1");
-		ck_assert_int_eq(answer_header_count(&a, "X-Request-Id"), 1);
-	}
+	assert_status(index, 200);
+	assert_golden(index, "index.json");
+	assert_problem(agents, 503);
+	assert_header(agents, "Retry-After", "1");
+	ck_assert_int_eq(answer_header_count(&agents, "X-Request-Id"), 1);
 	ANSWER ready = http_admin("GET", "/health/ready");
 	ANSWER live = http_admin("GET", "/health/live");
 

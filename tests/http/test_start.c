@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct refusal {
@@ -32,7 +33,7 @@ static const struct refusal refusals[] = {
 	{{"--share"}, NULL, {"share"}},
 	{{"word"}, NULL, {"--help"}},
 	{{"--database=nonsense"}, NULL, {"database"}},
-	{{"--database=host=x nonsense=y"}, NULL, {"database", "nonsense"}},
+	{{"--database=host=x nonsense=y"}, NULL, {"database", "parameter"}},
 	{{"--database=postgresql://[::1/x"}, NULL, {"database"}},
 	{{"--config=/nonexistent/file"}, NULL, {"/nonexistent/file"}},
 	{{NULL}, "AGENTS_FCGI_NONSENSE=1", {"AGENTS_FCGI_NONSENSE"}},
@@ -103,7 +104,7 @@ START_TEST(help_version_and_configuration)
 		BYTES line = {0};
 
 		bytes_printf(&flag, "--%s", names[i]);
-		bytes_printf(&line, "%s = ", names[i]);
+		bytes_printf(&line, "%s =", names[i]);
 		ck_assert_msg(strstr(help.out.p, flag.p) != NULL, "--help lacks %s", names[i]);
 		ck_assert_msg(strstr(config.out.p, line.p) != NULL, "--print-config lacks %s", names[i]);
 	}
@@ -205,17 +206,25 @@ START_TEST(check_refuses_sql_ascii_and_nowhere)
 }
 END_TEST
 
-START_TEST(check_wants_a_listening_socket)
+/* Without any socket it is a look at the rest, from a shell; with one, it has to be the listening one. */
+START_TEST(check_wants_the_socket_to_listen)
 {
 	struct pg db;
 	BYTES variable = {0};
+	int pair[2];
 
 	pg_create(&db);
 	bytes_printf(&variable, "AGENTS_FCGI_DATABASE=%s", db.conninfo);
-	RUN r = worker_run(-1, (const char *const[]){variable.p, NULL}, (const char *const[]){"--check", NULL});
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	RUN connected = worker_run(pair[0], (const char *const[]){variable.p, NULL}, (const char *const[]){"--check", NULL});
+	RUN none = worker_run(-1, (const char *const[]){variable.p, NULL}, (const char *const[]){"--check", NULL});
 
-	ck_assert_int_eq(r.status, 1);
-	ck_assert_msg(said(&r, "failed:") && said(&r, "socket"), "%s%s", r.out.p, r.err.p);
+	ck_assert_int_eq(connected.status, 1);
+	ck_assert_msg(said(&connected, "failed:") && said(&connected, "listening"), "%s%s", connected.out.p, connected.err.p);
+	ck_assert_int_eq(none.status, 0);
+	ck_assert_msg(said(&none, "skipped:") && said(&none, "socket"), "%s%s", none.out.p, none.err.p);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
 	pg_drop(&db);
 }
 END_TEST
@@ -304,7 +313,7 @@ int main(void)
 	tcase_add_test(c, without_a_listening_socket_it_says_so);
 	tcase_add_test(c, check_tells_good_from_bad);
 	tcase_add_test(c, check_refuses_sql_ascii_and_nowhere);
-	tcase_add_test(c, check_wants_a_listening_socket);
+	tcase_add_test(c, check_wants_the_socket_to_listen);
 	tcase_add_loop_test(c, drain_answers_what_is_in_flight, 0, 2);
 	tcase_add_loop_test(c, drain_ends_by_the_deadline, 0, 2);
 	tcase_add_loop_test(c, drain_without_a_database, 0, 2);

@@ -34,7 +34,8 @@ static const struct wrong wrongs[] = {
 	{"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", 414},
 	{"GET /index HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", 431},
 	{"TRACE /index HTTP/1.1\r\nHost: x\r\n\r\n", 405},
-	{"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405},
+	{"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400}, /* not a path */
+	{"CONNECT /index HTTP/1.1\r\nHost: x\r\n\r\n", 405},
 };
 #define WRONGS ((int)(sizeof wrongs / sizeof wrongs[0]))
 
