@@ -829,8 +829,6 @@ START_TEST(request_must_be_whole_in_time)
 {
 	cs->partial_timeout_s = 0.05;
 	peer_write("\1\1\0\1\0", 5);
-	loop_turn(loop);
-	is_open();
 	ck_assert(loop_until(loop, is_empty, NULL));
 	is_closed();
 	ck_assert_uint_eq(above.requests + above.gone, 0);

@@ -581,17 +581,29 @@ static bool is_over(void *deadline_us)
 	return clock_us() >= *(const int64_t *)deadline_us;
 }
 
-START_TEST(refused_connections_are_not_hurried)
+static bool have_attempts(void *count)
 {
+	return attempts >= *(const int *)count;
+}
+
+/* It tries again, and not often: a busy machine can only make the attempts fewer. */
+static void is_not_hurried(void)
+{
+	int several = 3;
 	int64_t second_us;
 
+	ck_assert(loop_until(loop, have_attempts, &several));
+	second_us = clock_us() + CLOCK_S;
+	several = attempts;
+	ck_assert(loop_until(loop, is_over, &second_us));
+	ck_assert_int_le(attempts, several + 40);
+}
+
+START_TEST(refused_connections_are_not_hurried)
+{
 	fake_pg_refuse(&server);
 	start_with(1);
-	ck_assert(loop_until(loop, has_failed_to_connect, NULL));
-	second_us = clock_us() + CLOCK_S;
-	ck_assert(loop_until(loop, is_over, &second_us));
-	ck_assert_int_ge(attempts, 2);
-	ck_assert_int_le(attempts, 40);
+	is_not_hurried();
 	ck_assert_str_ne(db.reason, "");
 }
 END_TEST
@@ -599,16 +611,11 @@ END_TEST
 /* It accepts, and then ends the connection at the first query, again and again. */
 START_TEST(server_that_accepts_and_breaks_is_not_hurried)
 {
-	int64_t second_us;
-
 	errors(FAKE_CLOSE, NULL, NULL, 1000000);
 	start();
 	for (int i = 0; i < JOBS; i++)
 		submit(&works[i]);
-	second_us = clock_us() + CLOCK_S;
-	ck_assert(loop_until(loop, is_over, &second_us));
-	ck_assert_int_ge(attempts, 2);
-	ck_assert_int_le(attempts, 40);
+	is_not_hurried();
 }
 END_TEST
 

@@ -11,8 +11,8 @@
 /* A request with what became of it. */
 struct member {
 	struct request request;
-	int id;
 	long joined_at;
+	int id;
 	int status; /* 0: not answered */
 	char content[64];
 };

@@ -210,8 +210,6 @@ START_TEST(pauses_without_descriptors_and_recovers)
 	ck_assert(!ev_is_active(&listener.readable)); /* which would be called again at once */
 	ck_assert(ev_is_active(&listener.rest));
 	ck_assert(ev_timer_remaining(loop, &listener.rest) > 0.5);
-	(void)ev_run(loop, EVRUN_NOWAIT);
-	ck_assert_uint_eq(accept_calls, 1);
 	if (_i == 0) { /* the whole second once, a shorter one for the others */
 		ck_assert(loop_until(loop, has_all, NULL));
 		return;
