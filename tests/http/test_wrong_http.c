@@ -167,7 +167,9 @@ START_TEST(the_error_log_has_no_errors_but_the_expected)
 	BYTES log = {0};
 
 	file_need(env_need("NGINX_ERROR_LOG"), &log);
-	for (char *line = strtok(log.p, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+	char *rest = NULL;
+
+	for (char *line = strtok_r(log.p, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
 		bool bad = strstr(line, "[error]") != NULL || strstr(line, "[crit]") != NULL || strstr(line, "[alert]") != NULL ||
 			   strstr(line, "[emerg]") != NULL || strstr(line, "temporary file") != NULL;
 
