@@ -142,7 +142,16 @@ LDFLAGS_release := $(RELEASE_LDFLAGS)
 CFLAGS_$(notdir $(T)) := $(TEST_CFLAGS)
 LDFLAGS_$(notdir $(T)) := $(TEST_LDFLAGS)
 
-compile = $(CC) -std=gnu11 $(WARNINGS) $(CPPFLAGS) $(1) $(EXTRA_CFLAGS) -MMD -MP -c -o $@ $<
+# Commands are shown with V=1.
+Q := $(if $(filter-out 0,$(V)),,@)
+define compile
+@echo '  CC   $<'
+$(Q)$(CC) -std=gnu11 $(WARNINGS) $(CPPFLAGS) $(1) $(EXTRA_CFLAGS) -MMD -MP -c -o $@ $<
+endef
+define link
+@echo '  LINK $@'
+$(Q)$(CC) $(1) -o $@ $(2)
+endef
 
 build/release/%.o: src/%.c build/release.flags | packages-build build/gen/sql.h
 	@mkdir -p $(@D)
@@ -151,13 +160,13 @@ build/release/%.o: build/gen/%.c build/release.flags | packages-build
 	@mkdir -p $(@D)
 	$(call compile,$(RELEASE_CFLAGS))
 build/agents-fcgi: $(SOURCES:%=build/release/%.o)
-	$(CC) $(RELEASE_CFLAGS) $(RELEASE_LDFLAGS) $(EXTRA_CFLAGS) -o $@ $^ $(LIBS)
+	$(call link,$(RELEASE_CFLAGS) $(RELEASE_LDFLAGS) $(EXTRA_CFLAGS),$^ $(LIBS))
 
 build/release/db-load.o: deploy/local/db-load.c build/release.flags | packages-build
 	@mkdir -p $(@D)
 	$(call compile,$(RELEASE_CFLAGS))
 build/db-load: build/release/db-load.o
-	$(CC) $(RELEASE_CFLAGS) $(RELEASE_LDFLAGS) -o $@ $^ -lpq
+	$(call link,$(RELEASE_CFLAGS) $(RELEASE_LDFLAGS),$^ -lpq)
 
 $(T)/%.o: src/%.c $(T).flags | packages-build build/gen/sql.h
 	@mkdir -p $(@D)
@@ -170,14 +179,14 @@ $(T)/%.o: tests/%.c $(T).flags | packages-test build/gen/sql.h
 	$(call compile,$(TEST_CFLAGS) -iquote tests/$(firstword $(subst /, ,$*)))
 $(T)/libagents.a: $(MODULES:%=$(T)/%.o)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 build/san/agents-fcgi: $(SOURCES:%=build/san/%.o)
-	$(CC) $(TEST_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call link,$(TEST_CFLAGS) $(TEST_LDFLAGS),$^ $(LIBS))
 
 # A line `/* wrap: recv sendmsg */` in a test has the linker send those calls to __wrap_recv and __wrap_sendmsg.
 wraps = $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's@^/\* wrap: \(.*\) \*/$$@\1@p' tests/$*.c))
 comma := ,
-link_test = $(CC) $(TEST_CFLAGS) $(TEST_LDFLAGS) $(wraps) -o $@ $(filter %.o,$^) $(T)/libagents.a $(TEST_LIBS) $(LIBS)
+link_test = $(call link,$(TEST_CFLAGS) $(TEST_LDFLAGS) $(wraps),$(filter %.o,$^) $(T)/libagents.a $(TEST_LIBS) $(LIBS))
 $(patsubst tests/%,$(T)/%,$(UNIT)): $(T)/%: $(T)/%.o $(UNIT_HELPERS:tests/%=$(T)/%.o) $(T)/libagents.a
 	$(link_test)
 $(patsubst tests/%,$(T)/%,$(HTTP)): $(T)/%: $(T)/%.o $(HTTP_HELPERS:tests/%=$(T)/%.o) $(T)/libagents.a

@@ -4,8 +4,10 @@
 # The options as the worker understands them; sets request_timeout_ms and db_connections. A wrong option is told here.
 ask_worker() {
   local config
-  config=$(worker_environment && "$WORKER" "${options[@]}" --print-config </dev/null 2>&1) ||
+  config=$(worker_environment && "$WORKER" "${options[@]}" --print-config </dev/null 2>&1) || {
+    [[ -z $DATABASE_URL ]] || config=${config//AGENTS_FCGI_DATABASE/DATABASE_URL}
     die "the worker refuses its options: ${config//$'\n'/ }"
+  }
   request_timeout_ms=$(sed -n 's/^request-timeout = \([0-9]*\)ms$/\1/p' <<<"$config")
   db_connections=$(sed -n 's/^db-connections = \([0-9]*\)$/\1/p' <<<"$config")
   [[ -n $request_timeout_ms && -n $db_connections ]] ||
@@ -110,13 +112,15 @@ pool_stop() {
 nginx_members() { find_members nginx "$RUN_DIR"; }
 
 nginx_launch() {
-  local files=(body fastcgi proxy scgi uwsgi) file
+  local files=(body fastcgi proxy scgi uwsgi)
   mkdir -p "${files[@]/#/$RUN_DIR/tmp/}" "$RUN_DIR/nginx"
   chmod 0711 "$RUN_DIR/tmp"
-  file=$(ulimit -n)
-  USER_LINE=$([[ $EUID -ne 0 ]] || echo "user $web_user;") RUN_DIR=$RUN_DIR FILES=$file LISTEN=$LISTEN PORT=$PORT \
-    ADMIN_PORT=$ADMIN_PORT SOCKET=$pool_socket REQUEST_TIMEOUT_MS=$request_timeout_ms ACCESS_LOG=$ACCESS_LOG \
-    "$project/nginx/render" "$RUN_DIR/nginx" main
+  (
+    SOCKET=$pool_socket REQUEST_TIMEOUT_MS=$request_timeout_ms FILES=$(ulimit -n)
+    USER_LINE=$([[ $EUID -ne 0 ]] || echo "user $web_user;")
+    export RUN_DIR LISTEN PORT ADMIN_PORT ACCESS_LOG SOCKET REQUEST_TIMEOUT_MS FILES USER_LINE
+    exec "$project/nginx/render" "$RUN_DIR/nginx" main
+  )
   : >"$RUN_DIR/nginx-error.log"
   (
     unset "${!AGENTS_FCGI_@}" "${!PG@}"
@@ -137,11 +141,13 @@ nginx_stop() {
 
 # GET PATH from 127.0.0.1:PORT (or where it listens) over bash's own sockets; prints the status code.
 http_status() { # HOST PORT PATH
-  local fd version code=
-  { exec {fd}<>"/dev/tcp/$1/$2"; } 2>/dev/null || return 1
-  printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$3" "$1" >&"$fd" 2>/dev/null &&
-    read -t 5 -r version code _ <&"$fd" 2>/dev/null || true
-  exec {fd}>&-
+  local fd version='' code=''
+  {
+    exec {fd}<>"/dev/tcp/$1/$2" || return 1
+    printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$3" "$1" >&"$fd" || true
+    read -t 5 -r version code _ <&"$fd" || true
+    exec {fd}>&-
+  } 2>/dev/null
   [[ $version == HTTP/* ]] && printf '%s' "$code"
 }
 
