@@ -112,6 +112,7 @@ START_TEST(records_are_well_formed)
 	while ((count = frame_iov(&f, all.len, &scratch)) > 0)
 		for (int i = 0; i < count; i++)
 			wire_add(&all, scratch.iov[i].iov_base, scratch.iov[i].iov_len);
+	ck_assert_ptr_nonnull(all.bytes);
 	for (;;) {
 		const uint8_t *r = all.bytes + at;
 		size_t len = (size_t)r[4] << 8 | r[5];

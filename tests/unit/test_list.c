@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 struct item {
-	int before; /* so that the node is not the first field */
+	const char *before; /* so that the node is not the first field */
 	struct list node;
 	int value;
 };
@@ -16,7 +16,7 @@ static void setup(void)
 {
 	list_init(&head);
 	for (int i = 0; i < 5; i++) {
-		items[i] = (struct item){.before = -1, .value = i};
+		items[i] = (struct item){.before = "x", .value = i};
 		list_init(&items[i].node);
 	}
 }
