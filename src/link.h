@@ -13,8 +13,8 @@
 /* Jobs in flight on one link. More would not make the server faster, and when the connection breaks all are sent again. */
 #define LINK_DEPTH 32
 
-/* A Parse, an Execute and a Sync for each job at the most. */
-#define LINK_ENTRIES (3 * LINK_DEPTH)
+/* A Parse, an Execute and a Sync for each job at the most; and of the job that was answered last, a skipped Execute and its Sync. */
+#define LINK_ENTRIES (3 * LINK_DEPTH + 2)
 
 struct link;
 

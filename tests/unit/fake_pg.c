@@ -250,6 +250,22 @@ static void end(struct session *s)
 	free(s);
 }
 
+static void send_output(struct session *s)
+{
+	if (s->out_len > 0) /* answers are small: the socket takes them, or its peer has left */
+		(void)send(s->fd, s->out, s->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	s->out_len = 0;
+}
+
+static void answer_all(struct session *s)
+{
+	while (!s->ended && !s->silent && take_message(s))
+		;
+	if (s->silent)
+		s->in_len = 0;
+	send_output(s);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
 	struct session *s = w->data;
@@ -263,15 +279,31 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 		s->in_len += (size_t)n;
 	if (n == 0)
 		s->ended = true;
-	while (!s->ended && !s->silent && take_message(s))
-		;
-	if (s->silent)
-		s->in_len = 0;
-	if (s->out_len > 0) /* answers are small: the socket takes them, or its peer has left */
-		(void)send(s->fd, s->out, s->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	s->out_len = 0;
+	if (!s->server->holds && !ev_is_active(&s->server->step))
+		answer_all(s);
 	if (s->ended)
 		end(s);
+}
+
+static void on_step(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct fake_pg *f = w->data;
+
+	(void)loop;
+	(void)revents;
+	for (struct list *n = f->sessions.next; n != &f->sessions; n = n->next) {
+		struct session *s = LIST_OBJECT(n, struct session, node);
+
+		while (s->out_len == 0 && !s->ended && !s->silent && take_message(s))
+			;
+		send_output(s);
+	}
+}
+
+void fake_pg_release(struct fake_pg *f)
+{
+	f->holds = false;
+	ev_timer_start(f->loop, &f->step);
 }
 
 static void on_acceptable(struct ev_loop *loop, ev_io *w, int revents)
@@ -314,6 +346,8 @@ void fake_pg_start(struct fake_pg *f, struct ev_loop *loop)
 	ck_assert_int_eq(listen(f->fd, 100), 0);
 	ev_io_init(&f->acceptable, on_acceptable, f->fd, EV_READ);
 	f->acceptable.data = f;
+	ev_timer_init(&f->step, on_step, 0., 1e-4);
+	f->step.data = f;
 	ev_io_start(loop, &f->acceptable);
 }
 
@@ -334,6 +368,7 @@ void fake_pg_refuse(struct fake_pg *f)
 
 void fake_pg_stop(struct fake_pg *f)
 {
+	ev_timer_stop(f->loop, &f->step);
 	fake_pg_drop(f);
 	fake_pg_refuse(f);
 }

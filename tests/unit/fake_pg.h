@@ -29,6 +29,7 @@ struct fake_pg {
 	struct ev_loop *loop;
 	int fd;
 	ev_io acceptable;
+	ev_timer step; /* runs while answers are given one at a time */
 	char host[64];
 	char conninfo[128];
 	struct list sessions;
@@ -39,8 +40,9 @@ struct fake_pg {
 	const char *encoding;        /* server_encoding */
 	const char *refused_setting; /* a SET with this text in it gives an error */
 	bool mute_settings;          /* no answer to SET */
-	int connections;             /* accepted so far */
-	int open;                    /* now */
+	bool holds;      /* answers nothing until told otherwise, then one message at a time, a turn of the loop each */
+	int connections; /* accepted so far */
+	int open;        /* now */
 	int parses;
 	int executions;
 	int syncs;
@@ -57,6 +59,9 @@ void fake_pg_drop(struct fake_pg *f);
 
 /* Stops listening: connections are refused. What is open stays. */
 void fake_pg_refuse(struct fake_pg *f);
+
+/* Ends `holds`. */
+void fake_pg_release(struct fake_pg *f);
 
 void fake_pg_stop(struct fake_pg *f);
 

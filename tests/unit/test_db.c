@@ -416,6 +416,35 @@ START_TEST(statement_that_is_of_no_use_is_prepared_under_another_name)
 }
 END_TEST
 
+static struct fake_reply first_statement_is_lost(void *user, int connection, const char *statement, const char *parameter)
+{
+	(void)user;
+	(void)connection;
+	(void)parameter;
+	return (struct fake_reply){strcmp(statement, "a_1") == 0 ? FAKE_ERROR : FAKE_ROWS, "26000"};
+}
+
+/* As many jobs as a link holds, each with its own Sync; each fails in a turn of its own, and is prepared and sent again before its Sync is answered. */
+START_TEST(longest_pipeline)
+{
+	start();
+	submit_some(0, 1, 0);
+	wait_outcomes(1);
+	server.holds = true;
+	server.on_execute = first_statement_is_lost;
+	for (int i = 1; i <= LINK_DEPTH; i++) {
+		submit_some(i, 1, 0);
+		(void)ev_run(loop, EVRUN_NOWAIT);
+	}
+	ck_assert_uint_eq(db.links[0].job_count, LINK_DEPTH);
+	ck_assert_uint_eq(db.links[0].entry_count, 2 * LINK_DEPTH);
+	fake_pg_release(&server);
+	wait_outcomes(1 + LINK_DEPTH);
+	for (int i = 1; i <= LINK_DEPTH; i++)
+		ck_assert_int_eq(works[i].outcome, JOB_ROWS);
+}
+END_TEST
+
 static struct fake_reply no_table_a(void *user, int connection, const char *statement)
 {
 	(void)user;
@@ -678,6 +707,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, errors_of_others_use_up_no_attempts);
 	tcase_add_loop_test(tc, each_error_has_its_outcome, 0, ERROR_CASES);
 	tcase_add_loop_test(tc, statement_that_is_of_no_use_is_prepared_under_another_name, 0, 2);
+	tcase_add_test(tc, longest_pipeline);
 	tcase_add_test(tc, statement_that_cannot_be_prepared);
 	tcase_add_loop_test(tc, jobs_of_a_broken_connection_are_sent_again_on_the_next, 0, 3);
 	tcase_add_loop_test(tc, job_that_breaks_each_connection_is_given_up, 0, 3);
