@@ -291,12 +291,15 @@ static void on_step(struct ev_loop *loop, ev_timer *w, int revents)
 
 	(void)loop;
 	(void)revents;
-	for (struct list *n = f->sessions.next; n != &f->sessions; n = n->next) {
+	for (struct list *n = f->sessions.next, *next; n != &f->sessions; n = next) {
 		struct session *s = LIST_OBJECT(n, struct session, node);
 
+		next = n->next;
 		while (s->out_len == 0 && !s->ended && !s->silent && take_message(s))
 			;
 		send_output(s);
+		if (s->ended)
+			end(s);
 	}
 }
 

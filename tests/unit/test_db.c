@@ -2,8 +2,10 @@
 #include "db.h"
 #include "fake_pg.h"
 #include "loop.h"
+#include "random.h"
 
 #include <check.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -46,6 +48,7 @@ static struct work {
 } works[JOBS];
 
 static int outcomes;
+static int submit_until; /* that many */
 static struct db db;
 static bool in_submit;
 
@@ -86,7 +89,7 @@ static void on_done(struct job *j, const struct job_result *r)
 	}
 	(void)snprintf(w->sqlstate, sizeof(w->sqlstate), "%s", r->sqlstate);
 	(void)snprintf(w->message, sizeof(w->message), "%s", r->message);
-	if (w->submits != NULL)
+	if (w->submits != NULL && outcomes < submit_until)
 		submit(w->submits);
 }
 
@@ -134,6 +137,7 @@ static void start_with(int links)
 static void setup(void)
 {
 	attempts = outcomes = ups = schema_errors = 0;
+	submit_until = INT_MAX;
 	memset(works, 0, sizeof(works));
 	for (int i = 0; i < JOBS; i++) {
 		struct work *w = &works[i];
@@ -583,6 +587,78 @@ START_TEST(sooner_deadline_that_is_sent_later)
 }
 END_TEST
 
+/* --- any of it, in any order --- */
+
+static uint64_t chance;
+
+static struct fake_reply any_reply(void)
+{
+	static const char *const codes[] = {"22012", "26000", "0A000", "42P01", "57014"};
+	uint32_t n = random_below(&chance, 1000);
+
+	if (n < 50)
+		return (struct fake_reply){FAKE_ERROR, codes[n % 5]};
+	if (n < 58)
+		return (struct fake_reply){n < 52 ? FAKE_FATAL : n < 55 ? FAKE_CLOSE : FAKE_HALF, "57P01"};
+	return (struct fake_reply){FAKE_ROWS, NULL};
+}
+
+static struct fake_reply any_reply_to_parse(void *user, int connection, const char *statement)
+{
+	(void)user;
+	(void)connection;
+	(void)statement;
+	return any_reply();
+}
+
+static struct fake_reply any_reply_to_execute(void *user, int connection, const char *statement, const char *parameter)
+{
+	(void)user;
+	(void)connection;
+	(void)statement;
+	(void)parameter;
+	return any_reply();
+}
+
+/* Each submission has one outcome, and rows are those of its own query and parameter. */
+static void on_any_done(struct job *j, const struct job_result *r)
+{
+	struct work *w = work_of(j);
+	char query;
+	char parameter[16];
+
+	ck_assert_int_ne(r->outcome, JOB_EXPIRED);
+	if (r->outcome == JOB_ROWS) {
+		ck_assert_int_eq(sscanf(PQgetvalue(r->result, 0, 0), "%c_%*d %15s", &query, parameter), 2);
+		ck_assert_int_eq(query, j->query->name[0]);
+		ck_assert_str_eq(parameter, w->parameter);
+	}
+	on_done(j, r);
+}
+
+START_TEST(every_job_has_one_outcome_and_its_own_rows)
+{
+	chance = random_seed() + (uint64_t)_i;
+	submit_until = 2900;
+	start_with(_i + 1);
+	wait_up();
+	server.on_parse = any_reply_to_parse;
+	server.on_execute = any_reply_to_execute;
+	if (_i == 1)
+		fake_pg_release(&server); /* message by message */
+	for (int i = 0; i < JOBS; i++) {
+		works[i].job.done = on_any_done;
+		works[i].submits = &works[i];
+		submit(&works[i]);
+	}
+	/* The last hundred are not submitted again. */
+	wait_outcomes(submit_until + JOBS - 1);
+	ck_assert_uint_eq(db.waiting_count, 0);
+	for (int i = 0; i < JOBS; i++)
+		ck_assert_int_eq(works[i].job.state, JOB_IDLE);
+}
+END_TEST
+
 /* --- connecting --- */
 
 static bool has_failed_to_connect(void *arg)
@@ -715,6 +791,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, other_links_go_on);
 	tcase_add_loop_test(tc, no_answer_by_the_deadline, 0, 3);
 	tcase_add_test(tc, sooner_deadline_that_is_sent_later);
+	tcase_add_loop_test(tc, every_job_has_one_outcome_and_its_own_rows, 0, 2);
 	tcase_add_test(tc, sql_ascii_is_refused_with_a_reason);
 	tcase_add_test(tc, refused_connections_are_not_hurried);
 	tcase_add_test(tc, server_that_accepts_and_breaks_is_not_hurried);
