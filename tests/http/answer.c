@@ -20,9 +20,8 @@ static const char *next_line(const char **at, const char *name)
 		const char *end = strstr(line, "\r\n");
 
 		*at = end == NULL ? NULL : end + 2;
-		if (strncasecmp(line, name, len) == 0 && line[len] == ':') {
+		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
 			return line + len + 1 + strspn(line + len + 1, " \t");
-		}
 	}
 	return NULL;
 }
@@ -33,9 +32,8 @@ const char *answer_header(const struct answer *a, const char *name)
 	const char *at = a->head.p;
 	const char *found = next_line(&at, name);
 
-	if (found == NULL) {
+	if (found == NULL)
 		return NULL;
-	}
 	(void)snprintf(value, sizeof value, "%.*s", (int)strcspn(found, "\r\n"), found);
 	return value;
 }
@@ -45,9 +43,8 @@ int answer_header_count(const struct answer *a, const char *name)
 	const char *at = a->head.p;
 	int n = 0;
 
-	while (next_line(&at, name) != NULL) {
+	while (next_line(&at, name) != NULL)
 		n++;
-	}
 	return n;
 }
 
@@ -156,9 +153,8 @@ json_t *answer_json(const struct answer *a)
 {
 	json_t *value = parse(&a->body);
 
-	if (value == NULL) {
+	if (value == NULL)
 		reject(__FILE__, __LINE__, a, "the body is not JSON");
-	}
 	return value;
 }
 
@@ -166,9 +162,8 @@ size_t answer_rows(const struct answer *a)
 {
 	json_t *rows = answer_json(a);
 
-	if (!json_is_array(rows)) {
+	if (!json_is_array(rows))
 		reject(__FILE__, __LINE__, a, "the body is not an array");
-	}
 	size_t n = json_array_size(rows);
 
 	json_decref(rows);

@@ -76,9 +76,8 @@ void fastcgi_request(struct bytes *out, int id, int flags, const char *method, c
 	fastcgi_pair(&params, "REQUEST_METHOD", method);
 	fastcgi_pair(&params, "DOCUMENT_URI", path);
 	fastcgi_pair(&params, "REQUEST_ID", FASTCGI_REQUEST_ID);
-	for (; more != NULL && more->name != NULL; more++) {
+	for (; more != NULL && more->name != NULL; more++)
 		fastcgi_pair(&params, more->name, more->value);
-	}
 	fastcgi_begin(out, id, FASTCGI_RESPONDER, flags);
 	fastcgi_record(out, FASTCGI_PARAMS, id, params.p, params.len);
 	fastcgi_record(out, FASTCGI_PARAMS, id, "", 0);
@@ -147,12 +146,10 @@ static void split(const struct bytes *out, bool head, struct answer *a)
 static bool take_record(const struct fastcgi_header *h, int id, bool *stdout_ended, const struct bytes *content,
 			struct bytes *out)
 {
-	if (h->id != id || h->type != FASTCGI_STDOUT || *stdout_ended) {
+	if (h->id != id || h->type != FASTCGI_STDOUT || *stdout_ended)
 		return false;
-	}
-	if (h->len == 0) {
+	if (h->len == 0)
 		*stdout_ended = true;
-	}
 	bytes_append(out, content->p, content->len);
 	return true;
 }

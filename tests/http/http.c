@@ -11,9 +11,8 @@
 void http_open(struct http *h)
 {
 	*h = (struct http){.curl = curl_easy_init()};
-	if (h->curl == NULL) {
+	if (h->curl == NULL)
 		abort();
-	}
 }
 
 void http_close(struct http *h)
@@ -35,11 +34,10 @@ static size_t take_head(char *p, size_t size, size_t count, void *arg)
 	struct answer *a = arg;
 	size_t len = size * count;
 
-	if (len > 5 && memcmp(p, "HTTP/", 5) == 0) {
+	if (len > 5 && memcmp(p, "HTTP/", 5) == 0)
 		bytes_free(&a->head);
-	} else if (len > 2) {
+	else if (len > 2)
 		bytes_append(&a->head, p, len);
-	}
 	return len;
 }
 
@@ -50,9 +48,8 @@ struct answer http_exchange(struct http *h, const char *method, const char *url,
 	char error[CURL_ERROR_SIZE] = "";
 	long status = 0;
 
-	for (; headers != NULL && *headers != NULL; headers++) {
+	for (; headers != NULL && *headers != NULL; headers++)
 		list = curl_slist_append(list, *headers);
-	}
 	curl_easy_reset(h->curl);
 	curl_easy_setopt(h->curl, CURLOPT_URL, url);
 	curl_easy_setopt(h->curl, CURLOPT_PROXY, "");
@@ -72,11 +69,10 @@ struct answer http_exchange(struct http *h, const char *method, const char *url,
 
 	CURLcode code = curl_easy_perform(h->curl);
 
-	if (code != CURLE_OK) {
+	if (code != CURLE_OK)
 		(void)snprintf(a.error, sizeof a.error, "%s (%s)", curl_easy_strerror(code), error);
-	} else if (curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
+	else if (curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK)
 		a.status = (int)status;
-	}
 	curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, NULL);
 	curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(list);
@@ -130,12 +126,10 @@ int http_connect(void)
 	(void)snprintf(host, sizeof host, "%.*s", (int)strcspn(at, "/"), at);
 	char *port = strrchr(host, ':');
 
-	if (port != NULL) {
+	if (port != NULL)
 		*port++ = '\0';
-	}
-	if (getaddrinfo(host, port == NULL ? "80" : port, &hints, &found) != 0) {
+	if (getaddrinfo(host, port == NULL ? "80" : port, &hints, &found) != 0)
 		return -1;
-	}
 	fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
 	if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) != 0) {
 		(void)close(fd);
@@ -150,9 +144,8 @@ static bool split(struct bytes *in, bool head, struct answer *a)
 {
 	char *blank = in->p == NULL ? NULL : strstr(in->p, "\r\n\r\n");
 
-	if (blank == NULL || strncmp(in->p, "HTTP/1.", 7) != 0) {
+	if (blank == NULL || strncmp(in->p, "HTTP/1.", 7) != 0)
 		return false;
-	}
 	size_t head_len = (size_t)(blank - in->p) + 4;
 	char *lines = strstr(in->p, "\r\n") + 2;
 	int status = (int)strtol(in->p + 9, NULL, 10);
@@ -162,9 +155,8 @@ static bool split(struct bytes *in, bool head, struct answer *a)
 	const char *length = answer_header(a, "Content-Length");
 	size_t body_len = length == NULL || head || status == 204 || status == 304 ? 0 : strtoul(length, NULL, 10);
 
-	if (in->len < head_len + body_len) {
+	if (in->len < head_len + body_len)
 		return false;
-	}
 	a->status = status;
 	bytes_append(&a->body, in->p + head_len, body_len);
 	bytes_consume(in, head_len + body_len);

@@ -31,9 +31,8 @@ static void count_messages(struct proxy *p, struct proxy_pair *pair, const unsig
 			continue;
 		}
 		/* The start-up packet has no type: leave its place empty. */
-		if (pair->have == 0 && !pair->started) {
+		if (pair->have == 0 && !pair->started)
 			pair->head[pair->have++] = 0;
-		}
 		pair->head[pair->have++] = *at++;
 		len--;
 		if (pair->have == sizeof pair->head) {
@@ -42,9 +41,8 @@ static void count_messages(struct proxy *p, struct proxy_pair *pair, const unsig
 			pair->skip = ((size_t)h[1] << 24 | (size_t)h[2] << 16 | (size_t)h[3] << 8 | h[4]) - 4;
 			pair->have = 0;
 			pair->started = true;
-			if (h[0] == 'E' || h[0] == 'Q') {
+			if (h[0] == 'E' || h[0] == 'Q')
 				atomic_fetch_add(&p->executes, 1);
-			}
 		}
 	}
 }
@@ -60,9 +58,8 @@ static void accept_pair(struct proxy *p)
 {
 	int client = accept(p->listener, NULL, NULL);
 
-	if (client < 0) {
+	if (client < 0)
 		return;
-	}
 	for (int i = 0; i < MAX_PAIRS; i++) {
 		struct proxy_pair *pair = &p->pairs[i];
 		int server = pair->client >= 0 ? -1 : unix_connect(p->target);
@@ -81,9 +78,8 @@ static bool carry(struct proxy *p, struct proxy_pair *pair, bool to_server)
 	char block[65536];
 	ssize_t n = recv(to_server ? pair->client : pair->server, block, sizeof block, 0);
 
-	if (n > 0 && to_server) {
+	if (n > 0 && to_server)
 		count_messages(p, pair, (const unsigned char *)block, (size_t)n);
-	}
 	if (n <= 0 || !send_all(to_server ? pair->server : pair->client, block, (size_t)n)) {
 		end_pair(pair);
 		return false;
@@ -106,35 +102,29 @@ static void turn(struct proxy *p)
 	}
 	atomic_store(&p->answers_waiting, waiting);
 	/* The short wait is for a change of `hold` and `stop`. */
-	if (poll(fds, sizeof fds / sizeof fds[0], 5) <= 0) {
+	if (poll(fds, sizeof fds / sizeof fds[0], 5) <= 0)
 		return;
-	}
 	for (int i = 0; i < MAX_PAIRS; i++) {
 		struct proxy_pair *pair = &p->pairs[i];
 		bool alive = fds[1 + 2 * i].revents == 0 || carry(p, pair, true);
 
 		/* The order matters: a hold that began meanwhile counts from the next turn on, and the test waits for answers_waiting. */
-		if (alive && fds[2 + 2 * i].revents != 0) {
+		if (alive && fds[2 + 2 * i].revents != 0)
 			(void)carry(p, pair, false);
-		}
 	}
-	if (fds[0].revents != 0) {
+	if (fds[0].revents != 0)
 		accept_pair(p);
-	}
 }
 
 static void *run(void *arg)
 {
 	struct proxy *p = arg;
 
-	while (!atomic_load(&p->stop)) {
+	while (!atomic_load(&p->stop))
 		turn(p);
-	}
-	for (int i = 0; i < MAX_PAIRS; i++) {
-		if (p->pairs[i].client >= 0) {
+	for (int i = 0; i < MAX_PAIRS; i++)
+		if (p->pairs[i].client >= 0)
 			end_pair(&p->pairs[i]);
-		}
-	}
 	return NULL;
 }
 
@@ -157,9 +147,8 @@ void proxy_start(struct proxy *p, const struct pg *db)
 	ck_assert_int_ge(p->listener, 0);
 	p->pairs = calloc(MAX_PAIRS, sizeof *p->pairs);
 	ck_assert_ptr_nonnull(p->pairs);
-	for (int i = 0; i < MAX_PAIRS; i++) {
+	for (int i = 0; i < MAX_PAIRS; i++)
 		p->pairs[i].client = p->pairs[i].server = -1;
-	}
 	ck_assert_int_eq(pthread_create(&p->thread, NULL, run, p), 0);
 }
 

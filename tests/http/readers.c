@@ -20,9 +20,8 @@ static void *read_on(void *arg)
 	while (!atomic_load(&r->stop)) {
 		ANSWER a = r->ask(r->target, path);
 
-		if (a.status == 200) {
+		if (a.status == 200)
 			atomic_fetch_add(&r->of_200, 1);
-		}
 		if (r->judge(&a, path)) {
 			atomic_fetch_add(&r->good, 1);
 		} else {
@@ -41,9 +40,8 @@ void readers_start(struct readers *r, const char *const *paths, readers_ask ask,
 		ck_assert_int_lt(r->count, READERS_MAX);
 		r->path[r->count] = paths[r->count];
 	}
-	for (int i = 0; i < r->count; i++) {
+	for (int i = 0; i < r->count; i++)
 		ck_assert_int_eq(pthread_create(&r->thread[i], NULL, read_on, r), 0);
-	}
 }
 
 void readers_wait(struct readers *r, unsigned more)
@@ -56,9 +54,8 @@ void readers_wait(struct readers *r, unsigned more)
 void readers_end(struct readers *r)
 {
 	atomic_store(&r->stop, true);
-	for (int i = 0; i < r->count; i++) {
+	for (int i = 0; i < r->count; i++)
 		ck_assert_int_eq(pthread_join(r->thread[i], NULL), 0);
-	}
 	ck_assert_msg(atomic_load(&r->bad) == 0, "%u bad answers beside %u good ones, the first: %s", atomic_load(&r->bad),
 		      atomic_load(&r->good), r->first_bad);
 	ck_assert_uint_gt(atomic_load(&r->of_200), 0);

@@ -22,15 +22,13 @@ void bytes_append(struct bytes *b, const void *p, size_t len)
 		size_t cap = (b->len + len + 1) * 2;
 		char *grown = realloc(b->p, cap);
 
-		if (grown == NULL) {
+		if (grown == NULL)
 			abort();
-		}
 		b->p = grown;
 		b->cap = cap;
 	}
-	if (len > 0) {
+	if (len > 0)
 		memcpy(b->p + b->len, p, len);
-	}
 	b->len += len;
 	b->p[b->len] = '\0';
 }
@@ -46,9 +44,8 @@ void bytes_printf(struct bytes *b, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
+	if (vasprintf(&text, format, args) < 0)
 		abort();
-	}
 	va_end(args);
 	bytes_text(b, text);
 	free(text);
@@ -72,9 +69,8 @@ int64_t now_ms(void)
 {
 	struct timespec t;
 
-	if (clock_gettime(CLOCK_MONOTONIC, &t) != 0) {
+	if (clock_gettime(CLOCK_MONOTONIC, &t) != 0)
 		abort();
-	}
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -100,12 +96,10 @@ bool file_read(const char *path, struct bytes *b)
 	char block[8192];
 	size_t n;
 
-	if (f == NULL) {
+	if (f == NULL)
 		return false;
-	}
-	while ((n = fread(block, 1, sizeof block, f)) > 0) {
+	while ((n = fread(block, 1, sizeof block, f)) > 0)
 		bytes_append(b, block, n);
-	}
 	bool good = !ferror(f);
 
 	(void)fclose(f);
@@ -188,12 +182,10 @@ bool send_all(int fd, const void *p, size_t len)
 	while (len > 0) {
 		ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
 
-		if (n < 0 && errno == EINTR) {
+		if (n < 0 && errno == EINTR)
 			continue;
-		}
-		if (n < 0) {
+		if (n < 0)
 			return false;
-		}
 		at += n;
 		len -= (size_t)n;
 	}
@@ -214,18 +206,15 @@ ssize_t receive(int fd, struct bytes *in, int timeout_ms)
 			errno = ETIMEDOUT;
 			return -1;
 		}
-		if (ready > 0) {
+		if (ready > 0)
 			break;
-		}
-		if (errno != EINTR) {
+		if (errno != EINTR)
 			return -1;
-		}
 	}
 	ssize_t n = recv(fd, block, sizeof block, 0);
 
-	if (n > 0 && in != NULL) {
+	if (n > 0 && in != NULL)
 		bytes_append(in, block, (size_t)n);
-	}
 	return n;
 }
 
@@ -253,12 +242,10 @@ size_t count_of(const char *text, const char *needle)
 {
 	size_t n = 0;
 
-	if (text == NULL) {
+	if (text == NULL)
 		return 0;
-	}
-	for (const char *at = strstr(text, needle); at != NULL; at = strstr(at + strlen(needle), needle)) {
+	for (const char *at = strstr(text, needle); at != NULL; at = strstr(at + strlen(needle), needle))
 		n++;
-	}
 	return n;
 }
 
@@ -267,9 +254,8 @@ int run_suite(Suite *suite)
 	SRunner *runner = srunner_create(suite);
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return EXIT_FAILURE;
-	}
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	int ran = srunner_ntests_run(runner);

@@ -36,9 +36,8 @@ void pause_ms(int ms);
 
 /* Waits until `condition` holds, looking every few milliseconds; fails the test after PATIENCE_MS. */
 #define WAIT_FOR(condition)                                                                                                      \
-	for (int64_t wait_until_ms = now_ms() + PATIENCE_MS; !(condition); pause_ms(5)) {                                        \
-		ck_assert_msg(now_ms() < wait_until_ms, "waited in vain for: %s", #condition);                                   \
-	}
+	for (int64_t wait_until_ms = now_ms() + PATIENCE_MS; !(condition); pause_ms(5))                                          \
+		ck_assert_msg(now_ms() < wait_until_ms, "waited in vain for: %s", #condition);
 
 /* A variable of the environment; ends the test where it is missing. */
 const char *env_need(const char *name);

@@ -1,7 +1,9 @@
 /*
  * Bytes on the socket that break the FastCGI protocol: the connection is closed, nothing crashes, and others are served meanwhile.
  */
+#include "http.h"
 #include "pg.h"
+#include "readers.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -120,18 +122,16 @@ START_TEST(more_than_64_kib_closes_the_connection)
 
 	worker_start(&w, nowhere, NULL);
 	begin(&b);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 3; i++)
 		fastcgi_record(&b, FASTCGI_STDIN, 1, content, sizeof content);
-	}
 	fastcgi_record(&b, FASTCGI_STDIN, 1, "", 0);
 	assert_refused(&w, &b, "too large, without PARAMS");
 
 	b.len = 0;
 	fastcgi_request(&b, 1, FASTCGI_KEEP, "GET", "/index", NULL);
 	b.len -= 8;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 3; i++)
 		fastcgi_record(&b, FASTCGI_STDIN, 1, content, sizeof content);
-	}
 	fastcgi_record(&b, FASTCGI_STDIN, 1, "", 0);
 	assert_refused(&w, &b, "too large a body");
 	worker_end(&w);
@@ -234,9 +234,8 @@ START_TEST(a_thousand_half_requests_and_a_good_one)
 		ck_assert(send_all(fds[i], b.p, 1 + (size_t)i % (b.len - 1)));
 	}
 	assert_serves(&w);
-	for (int i = 0; i < HALVES; i++) {
+	for (int i = 0; i < HALVES; i++)
 		(void)close(fds[i]);
-	}
 	WAIT_FOR(worker_descriptors(&w) <= before);
 	assert_serves(&w);
 	worker_end(&w);
@@ -273,6 +272,34 @@ START_TEST(noise_does_no_harm)
 }
 END_TEST
 
+static struct answer ask_nginx(const void *target, const char *path)
+{
+	(void)target;
+	return http_get(path);
+}
+
+/* The same on the socket of the real pool, beside clients of nginx: they notice nothing. */
+START_TEST(noise_on_the_pool_s_socket_disturbs_no_client)
+{
+	struct readers r;
+
+	readers_start(&r, (const char *const[]){"/agents", "/index", NULL}, ask_nginx, NULL, readers_only_200);
+	for (int round = 0; round < 200; round++) {
+		BYTES b = {0};
+		int fd = unix_connect(env_need("FCGI_SOCKET"));
+
+		ck_assert_msg(fd >= 0, "%s", strerror(errno));
+		fastcgi_request(&b, 1, FASTCGI_KEEP, "GET", "/agents", NULL);
+		if (round % 2 == 0)
+			b.p[(size_t)round * 7 % b.len] = (char)round;
+		(void)send_all(fd, b.p, round % 3 == 0 ? b.len / 2 : b.len);
+		(void)close(fd);
+	}
+	readers_wait(&r, 50);
+	readers_end(&r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("bad_records");
@@ -286,5 +313,6 @@ int main(void)
 	tcase_add_test(c, half_a_request_is_closed_by_the_deadline);
 	tcase_add_test(c, a_thousand_half_requests_and_a_good_one);
 	tcase_add_test(c, noise_does_no_harm);
+	tcase_add_test(c, noise_on_the_pool_s_socket_disturbs_no_client);
 	return run_suite(s);
 }

@@ -144,9 +144,8 @@ START_TEST(tags_differ_between_paths)
 
 		assert_status(a, 200);
 		(void)snprintf(tags[i], sizeof tags[i], "%s", answer_header(&a, "ETag"));
-		for (int j = 0; j < i; j++) {
+		for (int j = 0; j < i; j++)
 			ck_assert_str_ne(tags[i], tags[j]);
-		}
 	}
 }
 END_TEST
@@ -159,9 +158,8 @@ START_TEST(every_worker_gives_the_same_tag)
 		ANSWER a = http_get("/agents");
 
 		assert_status(a, 200);
-		if (i == 0) {
+		if (i == 0)
 			(void)snprintf(first, sizeof first, "%s", answer_header(&a, "ETag"));
-		}
 		assert_header(a, "ETag", first);
 	}
 }

@@ -22,11 +22,10 @@ static const struct expectation paths[] = {
 
 static void assert_default_body(const struct answer *a, const struct expectation *e)
 {
-	if (e->golden == NULL) {
+	if (e->golden == NULL)
 		assert_body_text(*a, "[]");
-	} else {
+	else
 		assert_golden(*a, e->golden);
-	}
 }
 
 /* The headers that every answer of the public has. */
@@ -316,9 +315,8 @@ START_TEST(pipelined_requests_are_answered_in_order)
 
 	ck_assert_int_ge(fd, 0);
 	for (int round = 0; round < 5; round++) {
-		for (int i = 0; i < PATHS; i++) {
+		for (int i = 0; i < PATHS; i++)
 			bytes_printf(&request, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i].path);
-		}
 		bytes_text(&request, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
 	}
 	ck_assert(send_all(fd, request.p, request.len));
@@ -376,9 +374,8 @@ START_TEST(the_access_log_has_the_request_id)
 	char *at = strstr(log.p, id);
 	char *start = at;
 
-	while (start > log.p && start[-1] != '\n') {
+	while (start > log.p && start[-1] != '\n')
 		start--;
-	}
 	json_t *line = json_loadb(start, strcspn(start, "\n"), JSON_REJECT_DUPLICATES, NULL);
 
 	ck_assert_msg(line != NULL, "not JSON: %.400s", start);

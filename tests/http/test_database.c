@@ -17,12 +17,10 @@ static void assert_unavailable(const struct answer *a, const struct pg *db)
 	assert_problem(*a, 503);
 	assert_header(*a, "Retry-After", "1");
 	assert_no_header(*a, "ETag");
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		ck_assert_msg(count_of(a->body.p, names[i]) == 0, "%s is in %s", names[i], a->body.p);
-	}
-	if (db != NULL) {
+	if (db != NULL)
 		ck_assert_uint_eq(count_of(a->body.p, db->name), 0);
-	}
 }
 
 /* The worker serves /index, and says 503 for all else, naming the database as the reason on the admin listener. */
@@ -260,12 +258,10 @@ static struct answer ask_worker(const void *target, const char *path)
 /* 200 with the data as it is, or the model's clear 503. */
 static bool as_it_is_or_503(const struct answer *a, const char *path)
 {
-	if (a->status == 503) {
+	if (a->status == 503)
 		return answer_header(a, "Retry-After") != NULL;
-	}
-	if (a->status != 200 || a->body.p == NULL) {
+	if (a->status != 200 || a->body.p == NULL)
 		return false;
-	}
 	bool orm = strcmp(path, "/agents_with_orm") == 0;
 
 	return count_of(a->body.p, "\"number\": \"10000") == 3 && count_of(a->body.p, "\"number\": ") == 3 &&

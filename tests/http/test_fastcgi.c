@@ -48,9 +48,8 @@ static void send_pieces(int fd, const struct bytes *b, size_t step)
 		size_t n = b->len - at < step ? b->len - at : step;
 
 		ck_assert(send_all(fd, b->p + at, n));
-		if (at + n < b->len) {
+		if (at + n < b->len)
 			WAIT_FOR(all_read_by_peer(fd));
-		}
 	}
 }
 
@@ -112,9 +111,8 @@ START_TEST(a_request_split_at_the_borders_of_its_records)
 
 		ck_assert(send_all(f.fd, request.p + at, n));
 		at += n;
-		if (at < request.len) {
+		if (at < request.len)
 			WAIT_FOR(all_read_by_peer(f.fd));
-		}
 	}
 	ANSWER a = fastcgi_answer(&f, 1, false);
 
@@ -222,9 +220,8 @@ START_TEST(content_of_stdin_is_dropped)
 	memset(content, 1, sizeof content);
 	fastcgi_request(&request, 1, FASTCGI_KEEP, "GET", "/agents", NULL);
 	request.len -= 8;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 5; i++)
 		fastcgi_record_padded(&request, FASTCGI_STDIN, 1, content, sizeof content, 5);
-	}
 	fastcgi_record(&request, FASTCGI_STDIN, 1, "", 0);
 	ck_assert(fastcgi_open(&f, w.socket));
 	for (int i = 0; i < 3; i++) {
@@ -294,9 +291,8 @@ START_TEST(management_records_then_a_request)
 	BYTES names = {0};
 	BYTES request = {0};
 
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 40; i++)
 		fastcgi_pair(&names, "FCGI_MAX_CONNS", "");
-	}
 	for (int i = 0; i < 5; i++) {
 		fastcgi_record(&request, FASTCGI_GET_VALUES, 0, names.p, names.len);
 		fastcgi_record_padded(&request, 99, 0, "what", 4, 4);

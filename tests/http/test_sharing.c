@@ -111,9 +111,8 @@ static unsigned queries_of_many(const char *const *options)
 		ANSWER each = fastcgi_answer(&many[i], 1, false);
 
 		assert_status(each, 200);
-		for (int n = 0; n <= i; n++) {
+		for (int n = 0; n <= i; n++)
 			ck_assert_msg(has_agent(&each, n), "request %d does not see row %d", i, n);
-		}
 		fastcgi_close(&many[i]);
 	}
 	fastcgi_close(&a);
@@ -219,9 +218,8 @@ START_TEST(a_sharer_that_leaves_does_not_hurt_the_others)
 
 	start(&db, &p, &w, on);
 	send_and_hold(&p, &w, &f[0], "/agents");
-	for (int i = 1; i < 4; i++) {
+	for (int i = 1; i < 4; i++)
 		worker_send(&w, &f[i], "/agents");
-	}
 	fastcgi_close(&f[0]);
 	fastcgi_close(&f[2]);
 	atomic_store(&p.hold, false);

@@ -50,9 +50,8 @@ START_TEST(a_wrong_option_is_a_clear_error)
 	ck_assert_msg(r.status == 2, "status %d: %s", r.status, r.err.p);
 	ck_assert_uint_eq(r.out.len, 0);
 	ck_assert_msg(count_of(r.err.p, "\n") == 1, "not one line: %s", r.err.p);
-	for (int i = 0; i < 3 && e->names[i] != NULL; i++) {
+	for (int i = 0; i < 3 && e->names[i] != NULL; i++)
 		ck_assert_msg(strstr(r.err.p, e->names[i]) != NULL, "%s is not named: %s", e->names[i], r.err.p);
-	}
 }
 END_TEST
 

@@ -48,9 +48,8 @@ static void fill(const char *text, struct bytes *out)
 		return;
 	}
 	bytes_append(out, text, (size_t)(hole - text));
-	for (int i = 0; i < 10000; i++) {
+	for (int i = 0; i < 10000; i++)
 		bytes_text(out, "aaaaaaaaaa");
-	}
 	bytes_text(out, hole + 2);
 }
 
@@ -83,9 +82,8 @@ START_TEST(many_headers_get_a_problem)
 	BYTES text = {0};
 
 	bytes_text(&text, "GET /index HTTP/1.1\r\nHost: x\r\n");
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 2000; i++)
 		bytes_printf(&text, "X-%d: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", i);
-	}
 	bytes_text(&text, "\r\n");
 	ANSWER a = http_raw(text.p, text.len);
 
@@ -99,9 +97,8 @@ START_TEST(a_body_in_chunks_beyond_the_limit_gets_413)
 	BYTES text = {0};
 
 	bytes_text(&text, "POST /index HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 1000; i++)
 		bytes_printf(&text, "800\r\n%02048d\r\n", i);
-	}
 	bytes_text(&text, "0\r\n\r\n");
 	ANSWER a = http_raw(text.p, text.len);
 

@@ -48,9 +48,8 @@ static pid_t spawn(int in, int out, int err, const char *const *env, const char 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || signal(SIGPIPE, SIG_DFL) == SIG_ERR || dup2(in, 0) < 0 ||
-		    dup2(out, 1) < 0 || dup2(err, 2) < 0 || close_range(3, ~0U, 0) != 0) {
+		    dup2(out, 1) < 0 || dup2(err, 2) < 0 || close_range(3, ~0U, 0) != 0)
 			_exit(126);
-		}
 		/* execve does not change the strings; its prototype is older than const. */
 		(void)execve(binary, (char *const *)(uintptr_t)words, (char *const *)(uintptr_t)environment);
 		_exit(127);
@@ -180,9 +179,8 @@ int worker_descriptors(const struct worker *w)
 	DIR *dir = opendir(path);
 
 	ck_assert_msg(dir != NULL, "%s: %s", path, strerror(errno));
-	while (readdir(dir) != NULL) {
+	while (readdir(dir) != NULL)
 		n++;
-	}
 	(void)closedir(dir);
 	return n - 2;
 }
@@ -231,12 +229,10 @@ struct run worker_run(int descriptor, const char *const *env, const char *const 
 	ssize_t n;
 
 	/* What it printed fits a pipe, so it could end before anyone read. */
-	while ((n = read(out[0], block, sizeof block)) > 0) {
+	while ((n = read(out[0], block, sizeof block)) > 0)
 		bytes_append(&r.out, block, (size_t)n);
-	}
-	while ((n = read(err[0], block, sizeof block)) > 0) {
+	while ((n = read(err[0], block, sizeof block)) > 0)
 		bytes_append(&r.err, block, (size_t)n);
-	}
 	bytes_append(&r.out, "", 0);
 	bytes_append(&r.err, "", 0);
 	(void)close(out[0]);
