@@ -83,7 +83,8 @@ void pg_create_bare(struct pg *db, const char *clauses)
 	PGconn *admin = connect_to(env_need("PGDATABASE"));
 
 	*db = (struct pg){0};
-	(void)snprintf(db->name, sizeof db->name, "http_test_%d_%d", (int)getpid(), ++made);
+	/* Process ids come again, and a test that failed has left its database. */
+	(void)snprintf(db->name, sizeof db->name, "http_test_%d_%d_%lld", (int)getpid(), ++made, (long long)now_ms());
 	pg_execf(admin, "CREATE DATABASE %s %s", db->name, clauses);
 	pg_execf(admin, "CREATE ROLE %s LOGIN", db->name);
 	PQfinish(admin);
