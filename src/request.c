@@ -14,12 +14,18 @@ static const struct str no_etag = STR("");
 
 /* --- the end --- */
 
+/* Answered, or gone: its deadline has nothing more to say. */
+static void stop_waiting(struct request *r)
+{
+	if (list_empty(&r->by_deadline))
+		return;
+	list_remove(&r->by_deadline);
+	r->worker->requests.waiting_count--;
+}
+
 static void forget(struct request *r)
 {
-	if (!list_empty(&r->by_deadline)) {
-		list_remove(&r->by_deadline);
-		r->worker->requests.waiting_count--;
-	}
+	stop_waiting(r);
 	flight_leave(r);
 	r->conn->request = NULL;
 	free(r->allow_origin);
@@ -86,6 +92,7 @@ static void reply(struct request *r, const struct reply *a)
 	struct body *body = r->method == REQUEST_HEAD ? NULL : a->body;
 	struct head h;
 
+	stop_waiting(r); /* the answer may take its time: a slow reader is conn's business */
 	h.len = 0;
 	r->status = a->status;
 	HEAD_ADD(&h, "Status: ");

@@ -3,6 +3,8 @@
 #include "agent.h"
 #include "clock.h"
 
+#include <stdio.h>
+
 #define RECHECK_S 1.0
 
 static void start(struct schema_check *c)
@@ -82,13 +84,21 @@ void schema_check(struct schema *s)
 		start(&s->checks[i]);
 }
 
-const char *schema_reason(const struct schema *s)
+bool schema_fits(const struct schema *s, char *reasons, size_t size)
 {
+	size_t used = 0;
+
+	reasons[0] = '\0';
 	for (int i = 0; i < SCHEMA_MODELS; i++) {
-		if (!s->checks[i].known)
-			return "not compared with the catalogue yet";
-		if (s->checks[i].differs)
-			return s->checks[i].reason;
+		const struct schema_check *c = &s->checks[i];
+		const char *reason = c->reason;
+
+		if (c->known && !c->differs)
+			continue;
+		if (!c->known)
+			reason = "not compared with the catalogue yet";
+		if (used < size)
+			used += (size_t)snprintf(reasons + used, size - used, "%s%s", used > 0 ? "; " : "", reason);
 	}
-	return NULL;
+	return used == 0;
 }

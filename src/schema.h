@@ -35,7 +35,7 @@ void schema_close(struct schema *s);
 /* Compares all models again, soon. */
 void schema_check(struct schema *s);
 
-/* NULL when all models fit the catalogue; else the reason of the first that does not. */
-const char *schema_reason(const struct schema *s);
+/* True when all models fit the catalogue; else `reasons` gets why not, model by model, separated by "; ", as far as they fit. */
+bool schema_fits(const struct schema *s, char *reasons, size_t size);
 
 #endif

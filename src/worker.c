@@ -21,7 +21,7 @@
 
 bool worker_is_ready(const struct worker *w, char *reasons, size_t size)
 {
-	const char *schema = schema_reason(&w->schema);
+	char schema[SCHEMA_MODELS * MODEL_REASON_BYTES];
 	size_t len = 0;
 
 	reasons[0] = '\0';
@@ -29,7 +29,7 @@ bool worker_is_ready(const struct worker *w, char *reasons, size_t size)
 		len += (size_t)snprintf(reasons, size, "draining; ");
 	if (!db_is_up(&w->db))
 		len += (size_t)snprintf(reasons + len, size - len, "database: %s; ", w->db.reason);
-	else if (schema != NULL)
+	else if (!schema_fits(&w->schema, schema, sizeof(schema)))
 		len += (size_t)snprintf(reasons + len, size - len, "schema: %s; ", schema);
 	if (len == 0)
 		return true;
@@ -156,6 +156,7 @@ static bool start(struct worker *w, int fd)
 	requests_init(&w->requests, w);
 	conns_init(&w->conns, w->loop, &w->log, w->fcgi, request_events, w);
 	w->conns.partial_timeout_s = (double)w->options->request_timeout_ms / 1000.0;
+	w->conns.stall_timeout_s = 2.0 * w->conns.partial_timeout_s; /* 10 s by default, as nginx gives its clients */
 	if (!start_database(w))
 		return false;
 	apply_options(w);
