@@ -20,7 +20,6 @@ static void stop_waiting(struct request *r)
 	if (list_empty(&r->by_deadline))
 		return;
 	list_remove(&r->by_deadline);
-	r->worker->requests.waiting_count--;
 }
 
 static void forget(struct request *r)
@@ -244,7 +243,6 @@ void request_wait(struct request *r)
 	struct requests *rs = &r->worker->requests;
 
 	list_append(&rs->waiting, &r->by_deadline);
-	rs->waiting_count++;
 	if (!ev_is_active(&rs->expiry))
 		watch_deadline(rs);
 }
@@ -281,7 +279,6 @@ void requests_init(struct requests *rs, struct worker *w)
 {
 	rs->worker = w;
 	list_init(&rs->waiting);
-	rs->waiting_count = 0;
 	rs->timeout_us = w->options->request_timeout_ms * CLOCK_MS;
 	ev_init(&rs->expiry, on_expiry);
 	rs->expiry.data = rs;

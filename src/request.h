@@ -41,7 +41,6 @@ struct requests {
 	struct worker *worker;
 	struct cors cors;
 	struct list waiting; /* first deadline first: all requests get the same time */
-	unsigned waiting_count;
 	int64_t timeout_us;
 	int64_t slow_us;
 	ev_timer expiry;
