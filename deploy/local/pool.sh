@@ -24,7 +24,7 @@ worker_environment() {
     AGENTS_FCGI_DATABASE=$(pg_conninfo)
     export AGENTS_FCGI_DATABASE
   fi
-  if [[ -n ${SANITIZE:-} ]]; then
+  if [[ -n ${SANITIZE:-} && -d $RUN_DIR/sanitizer ]]; then
     # A report must outlive the worker, which multiwatch replaces: tests/run looks for these files.
     export ASAN_OPTIONS="log_path=$RUN_DIR/sanitizer/report:abort_on_error=1:detect_leaks=${DETECT_LEAKS:-1}:detect_stack_use_after_return=1"
     export UBSAN_OPTIONS="log_path=$RUN_DIR/sanitizer/report:print_stacktrace=1" LSAN_OPTIONS="log_path=$RUN_DIR/sanitizer/report"
@@ -42,6 +42,9 @@ raise_file_limit() {
 # Copies the worker to where the pool's user reaches it, when the clone may be below a private home. Sets `binary`.
 place_binary() {
   local error
+  # The sanitizers would make this folder themselves, as root.
+  mkdir -p -m 0700 "$RUN_DIR/sanitizer"
+  [[ $EUID -ne 0 ]] || chown "$pool_user:" "$RUN_DIR/sanitizer"
   binary=$RUN_DIR/agents-fcgi
   cp -f -- "$WORKER" "$binary.new" || die "RUN_DIR=$RUN_DIR: no space left for the worker"
   chmod 0755 "$binary.new"
@@ -83,9 +86,7 @@ check_worker() {
 
 pool_launch() {
   rm -f "$pool_socket"
-  mkdir -p "$RUN_DIR/pool" "$RUN_DIR/sanitizer"
-  [[ $EUID -ne 0 ]] || chown "$pool_user:" "$RUN_DIR/sanitizer"
-  chmod 0700 "$RUN_DIR/sanitizer"
+  mkdir -p "$RUN_DIR/pool"
   : >"$RUN_DIR/worker.log"
   behind_socket "$pool_socket"
   (
