@@ -35,5 +35,7 @@ awk -v raw="$raw" -v model="$model" -v rows="$rows" -v limit="$limit" 'BEGIN {
 	printf "raw path:   %d instructions, %.0f a row\n", raw, raw / rows
 	printf "model path: %d instructions, %.0f a row\n", model, model / rows
 	printf "model / raw: %.3f (at most %s)\n", model / raw, limit
-	exit model / raw > limit
+	bad = model / raw > limit
+	printf "%d passed, %d failed\n", !bad, bad
+	exit bad
 }'
