@@ -43,7 +43,8 @@ raise_file_limit() {
 place_binary() {
   local error
   # The sanitizers would make this folder themselves, as root.
-  mkdir -p -m 0700 "$RUN_DIR/sanitizer"
+  mkdir -p "$RUN_DIR/sanitizer"
+  chmod 0700 "$RUN_DIR/sanitizer"
   [[ $EUID -ne 0 ]] || chown "$pool_user:" "$RUN_DIR/sanitizer"
   binary=$RUN_DIR/agents-fcgi
   cp -f -- "$WORKER" "$binary.new" || die "RUN_DIR=$RUN_DIR: no space left for the worker"
