@@ -106,6 +106,8 @@ static void begin_request(struct conn *c, const struct scan *s)
 	c->state = CONN_BUSY;
 	c->keep = s->keep_conn;
 	c->request_id = s->request_id;
+	if (c->deaf)
+		ev_io_stop(c->conns->loop, &c->readable);
 }
 
 /* A small answer outside any request. False (and closed) when the peer does not even take that. */
@@ -407,6 +409,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 static void drain_idle(struct conn *c)
 {
 	(void)shutdown(c->fd, SHUT_RD);
+	c->deaf = true;
 	read_request(c);
 }
 

@@ -61,6 +61,7 @@ struct conn {
 	int fd;
 	enum conn_state state;
 	bool keep;           /* the web server asked to keep the connection */
+	bool deaf;           /* draining: we have shut its reading side, so the end that it shows is not the peer's */
 	uint16_t request_id; /* FastCGI's, of the current request */
 	void *request;       /* the layer above's; conn does not touch it */
 	ev_io readable;

@@ -13,6 +13,9 @@
 #define RETRY_FIRST_MS 50U
 #define RETRY_LAST_MS 1000U
 
+/* A job with less than this part of a request's time left is not sent. */
+#define LEAST_PART 50
+
 /* After a result that took this much memory, free memory goes back to the system once things are quiet. */
 #define LARGE_RESULT_BYTES ((size_t)1 << 20)
 #define TRIM_DELAY_S 0.5
@@ -49,20 +52,26 @@ bool db_is_up(const struct db *db)
 	return false;
 }
 
+bool db_is_reachable(const struct db *db)
+{
+	return db->gave_up || db_is_up(db);
+}
+
 /* Sees to it that another connection is being made, or will be, while one is missing. */
 static void connect_missing(struct db *db)
 {
 	unsigned bound_ms = RETRY_LAST_MS;
+	unsigned failures = db->failures + db->silent;
 
 	if (db->connecting || ev_is_active(&db->retry) || link_down(db) == NULL)
 		return;
-	if (db->failures == 0) {
+	if (failures == 0) {
 		db->connecting = true;
 		connector_start(db->connector);
 		return;
 	}
-	if (db->failures < 6 && RETRY_FIRST_MS << (db->failures - 1) < RETRY_LAST_MS)
-		bound_ms = RETRY_FIRST_MS << (db->failures - 1);
+	if (failures < 6 && RETRY_FIRST_MS << (failures - 1) < RETRY_LAST_MS)
+		bound_ms = RETRY_FIRST_MS << (failures - 1);
 	ev_timer_set(&db->retry, arc4random_uniform(bound_ms * 1000) * 1e-6, 0.);
 	ev_timer_start(db->loop, &db->retry);
 }
@@ -82,6 +91,7 @@ static void connect_failed(struct db *db, const char *reason)
 	bool news = strcmp(db->reason, reason) != 0;
 
 	db->failures++;
+	db->gave_up = false;
 	/* The same reason again and again is one line a while, not twenty a second from each worker. */
 	log_event(db->log, news || db->failures % 60 == 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "database_unreachable",
 		  LOG_NO_REQUEST, "{s:s, s:i}", "error", reason, "attempts", (int)db->failures);
@@ -106,8 +116,8 @@ static void on_connected(void *user, PGconn *conn, const char *reason)
 	db->broken_before = false;
 	db->reason[0] = '\0';
 	link_up(link_down(db), conn);
-	/* Not all is well yet: the first answer resets the count of failures, so that a server that accepts and then refuses is not hurried. */
-	db->failures++;
+	db->failures = 0;
+	db->gave_up = false;
 	if (first && db->on_up != NULL)
 		db->on_up(db->user);
 	connect_missing(db);
@@ -143,6 +153,7 @@ void db_submit(struct db *db, struct job *j)
 {
 	j->attempts = 0;
 	j->sent_us = 0;
+	j->unwanted = false;
 	enter_line(db, j, &db->waiting);
 }
 
@@ -159,9 +170,10 @@ static void finish(struct job *j, enum job_outcome outcome, const PGresult *resu
 	j->done(j, &r);
 }
 
+/* Back into the line, unless it has had its attempts or is of no use. */
 static bool send_again(struct db *db, struct job *j)
 {
-	if (j->attempts >= JOB_ATTEMPTS)
+	if (j->attempts >= JOB_ATTEMPTS || j->unwanted)
 		return false;
 	enter_line_again(db, j);
 	return true;
@@ -198,6 +210,8 @@ static void watch_expiry(struct db *db, int64_t deadline_us)
 
 static bool send_job(struct db *db, struct link *l, struct job *j)
 {
+	int64_t end_us;
+
 	leave_line(db, j);
 	j->attempts++;
 	if (j->sealed != NULL)
@@ -208,26 +222,44 @@ static bool send_job(struct db *db, struct link *l, struct job *j)
 		enter_line_again(db, j); /* not sent after all: the link broke while it was queued */
 		return false;
 	}
-	watch_expiry(db, j->deadline_us);
+	end_us = j->sent_us + db->settings.timeout_ms * CLOCK_MS;
+	watch_expiry(db, j->deadline_us < end_us ? j->deadline_us : end_us);
 	return true;
+}
+
+/* What is left of its time is too short for an answer, by all that is known. */
+static bool is_too_late(const struct db *db, const struct link *l, const struct job *j)
+{
+	/* A lone job is always sent: what is known of the past must not keep it from being proved wrong. */
+	int64_t needed_us = l->job_count > 0 ? (l->job_count + 1) * db->service_us : 0;
+	int64_t least_us = db->settings.timeout_ms * CLOCK_MS / LEAST_PART;
+
+	return j->deadline_us - clock_us() < (needed_us > least_us ? needed_us : least_us);
 }
 
 void db_flush(struct db *db)
 {
 	struct link *l;
 
-	while (!list_empty(&db->waiting) && (l = freest_link(db)) != NULL)
-		(void)send_job(db, l, job_at(db->waiting.next));
+	while (!list_empty(&db->waiting) && (l = freest_link(db)) != NULL) {
+		struct job *j = job_at(db->waiting.next);
+
+		if (is_too_late(db, l, j)) {
+			leave_line(db, j);
+			finish(j, JOB_UNAVAILABLE, NULL, NULL, "its turn came too late for an answer by its deadline");
+		} else {
+			(void)send_job(db, l, j);
+		}
+	}
 	for (int i = 0; i < db->settings.links; i++)
 		link_flush(&db->links[i]);
 }
 
 /* --- answers --- */
 
-static void note_service_time(struct db *db, const struct link *l, const struct job *j)
+static void note_service_time(struct db *db, const struct link *l)
 {
-	int64_t since_us = j->sent_us > l->last_result_us ? j->sent_us : l->last_result_us;
-	int64_t sample_us = clock_us() - since_us;
+	int64_t sample_us = l->last_took_us;
 	int64_t most_us = 2 * db->service_us + CLOCK_MS;
 
 	/* One stall says little about the next query: a sample counts for at most twice what was known. */
@@ -260,15 +292,16 @@ static void on_result(void *user, struct link *l, struct job *j, const PGresult 
 
 	switch (PQresultStatus(result)) {
 	case PGRES_TUPLES_OK:
-		db->failures = 0;
-		note_service_time(db, l, j);
+		db->silent = 0;
+		note_service_time(db, l);
 		if (PQresultMemorySize(result) > LARGE_RESULT_BYTES)
 			ev_timer_again(db->loop, &db->trim);
 		finish(j, JOB_ROWS, result, NULL, NULL);
 		break;
 	case PGRES_PIPELINE_ABORTED: /* one before it failed; it was never looked at */
 		j->attempts--;
-		(void)send_again(db, j);
+		if (!send_again(db, j))
+			finish(j, JOB_EXPIRED, NULL, NULL, NULL);
 		break;
 	default:
 		server_error(db, l, j, result);
@@ -285,20 +318,29 @@ static void on_trim(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* --- the end of a connection --- */
 
+static bool is_over(const struct job *j, int64_t now_us)
+{
+	return j->unwanted || j->deadline_us <= now_us;
+}
+
 static void on_lost(void *user, struct link *l, struct list *jobs, const char *reason)
 {
 	struct db *db = user;
+	int64_t now_us = clock_us();
 
-	(void)l;
 	log_event(db->log, LOG_LEVEL_WARN, "database_connection_lost", LOG_NO_REQUEST, "{s:s}", "error", reason);
 	db->broken_before = true;
+	db->silent = l->answered ? 0 : db->silent + 1;
 	if (!db_is_up(db))
 		(void)snprintf(db->reason, sizeof(db->reason), "%s", reason);
 	while (!list_empty(jobs)) {
 		struct job *j = job_at(jobs->next);
 
 		list_remove(&j->node);
-		if (j->deadline_us <= clock_us())
+		/* Closed by us: not the fault of those that were not looked at yet. */
+		if (db->gave_up)
+			j->attempts--;
+		if (is_over(j, now_us))
 			finish(j, JOB_EXPIRED, NULL, NULL, NULL);
 		else if (!send_again(db, j))
 			finish(j, JOB_UNAVAILABLE, NULL, NULL, reason);
@@ -306,35 +348,28 @@ static void on_lost(void *user, struct link *l, struct list *jobs, const char *r
 	connect_missing(db);
 }
 
-static bool has_expired_job(const struct link *l, int64_t now_us, int64_t *next_us)
-{
-	bool expired = false;
+/* --- slowness --- */
 
-	for (const struct list *n = l->jobs.next; n != &l->jobs; n = n->next) {
-		const struct job *j = LIST_OBJECT(n, struct job, node);
-
-		if (j->deadline_us <= now_us)
-			expired = true;
-		else if (j->deadline_us < *next_us)
-			*next_us = j->deadline_us;
-	}
-	return expired;
-}
-
-/* A job in flight beyond its deadline cannot be taken back (PQcancel blocks): its connection is closed, and the server notices. */
 static void on_expiry(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct db *db = w->data;
-	int64_t now_us = clock_us();
 	int64_t next_us = INT64_MAX;
 
 	(void)loop;
 	(void)revents;
 	for (int i = 0; i < db->settings.links; i++) {
 		struct link *l = &db->links[i];
+		int64_t end_us;
 
-		if (link_is_up(l) && has_expired_job(l, now_us, &next_us))
-			link_break(l, "a query had no answer by its deadline, so its connection was closed");
+		if (!link_is_up(l) || l->job_count == 0)
+			continue;
+		end_us = link_patience_end_us(l, db->settings.timeout_ms * CLOCK_MS);
+		if (end_us <= clock_us()) {
+			db->gave_up = true;
+			link_break(l, "queries had no answer by their deadline, so their connection was closed");
+		} else if (end_us < next_us) {
+			next_us = end_us;
+		}
 	}
 	if (next_us != INT64_MAX)
 		watch_expiry(db, next_us);
@@ -354,15 +389,12 @@ int64_t db_estimate_us(const struct db *db)
 			continue;
 		up++;
 		if (l->job_count > 0) {
-			const struct job *j = job_at(l->jobs.next);
-			int64_t since_us = j->sent_us > l->last_result_us ? j->sent_us : l->last_result_us;
-
 			jobs += l->job_count;
-			if (now_us - since_us > oldest_us)
-				oldest_us = now_us - since_us;
+			if (now_us - link_silent_since_us(l) > oldest_us)
+				oldest_us = now_us - link_silent_since_us(l);
 		}
 	}
-	return up == 0 ? 0 : oldest_us + jobs * db->service_us / up;
+	return up == 0 || jobs == 1 ? 0 : oldest_us + jobs * db->service_us / up;
 }
 
 /* --- beginning and end --- */
@@ -387,7 +419,7 @@ bool db_init(struct db *db, struct ev_loop *loop, const struct log *log, struct 
 		return false;
 	for (int i = 0; i < settings.links; i++)
 		link_init(&db->links[i], loop, events, db);
-	db->connector = connector_new(loop, settings.database, settings.statement_timeout_ms, on_connected, db);
+	db->connector = connector_new(loop, settings.database, settings.timeout_ms, on_connected, db);
 	if (db->connector == NULL) {
 		free(db->links);
 		return false;

@@ -3,6 +3,10 @@
  *
  * Jobs wait in one line until a link has room; they are sent when db_flush is called, before the loop sleeps. Reads are safe to repeat: when a connection
  * breaks, its jobs go back to the front of the line, and are sent on the next one, JOB_ATTEMPTS times at the most.
+ *
+ * A job that cannot be answered before its deadline is not sent. One that is in flight beyond it stays there, because a connection is worth more than
+ * a query: only a server that answers nothing at all for the whole of a request's time, or that is busy with nothing but jobs whose time
+ * is over, has its connection closed (PQcancel blocks), and then stops working on them.
  */
 #ifndef AGENTS_DB_H
 #define AGENTS_DB_H
@@ -14,7 +18,7 @@
 struct db_settings {
 	const char *database; /* must outlive the db */
 	int links;
-	int statement_timeout_ms;
+	int timeout_ms; /* a request's time; also the server's statement_timeout */
 };
 
 struct db {
@@ -27,7 +31,9 @@ struct db {
 	unsigned waiting_count;
 	bool connecting;
 	bool broken_before; /* a lost connection was logged; the next success is news */
-	unsigned failures;  /* attempts to connect that failed in a row, or connections that never answered */
+	unsigned failures;  /* attempts to connect that failed in a row */
+	unsigned silent;    /* connections lost in a row without an answer to any job */
+	bool gave_up;       /* the last connection was closed by us, for its slowness, and connecting has not failed since */
 	ev_timer retry;
 	ev_timer expiry;
 	ev_timer trim;
@@ -56,9 +62,12 @@ void db_flush(struct db *db);
 /* True when at least one connection is up. */
 bool db_is_up(const struct db *db);
 
+/* True when the server is there, be it that it answers too slowly; false when it cannot be reached. */
+bool db_is_reachable(const struct db *db);
+
 /*
  * How long a job submitted now would take to be answered, from the recent time per job, its place in line, and the age of the oldest job in
- * flight (counted once); 0 when nothing is known. Microseconds.
+ * flight (counted once); 0 when nothing is known, or no other job is there. Microseconds.
  */
 int64_t db_estimate_us(const struct db *db);
 

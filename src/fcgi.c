@@ -7,8 +7,13 @@
 
 struct fcgi {
 	FCGX_Request request;
-	int memory_fd; /* for requests that were read into memory: libfcgi takes its input from a descriptor; -1 until needed */
+	int memory_fd; /* for requests that were read into memory: libfcgi takes its input from a descriptor; -1 when it took that with it */
 };
+
+static int new_memory(void)
+{
+	return memfd_create("fcgi-request", MFD_CLOEXEC);
+}
 
 struct fcgi *fcgi_new(void)
 {
@@ -16,10 +21,11 @@ struct fcgi *fcgi_new(void)
 
 	if (f == NULL)
 		return NULL;
-	f->memory_fd = -1;
+	/* Now: when a request needs it, there may be no descriptor left. */
+	f->memory_fd = new_memory();
 	/* Listen socket -1: should libfcgi ever want another connection, its accept fails at once instead of blocking. */
 	if (FCGX_Init() != 0 || FCGX_InitRequest(&f->request, -1, 0) != 0) {
-		free(f);
+		fcgi_free(f);
 		return NULL;
 	}
 	return f;
@@ -82,7 +88,7 @@ bool fcgi_parse_socket(struct fcgi *f, int fd, struct fcgi_params *params)
 static bool fill_memory(struct fcgi *f, const uint8_t *bytes, size_t len)
 {
 	if (f->memory_fd < 0)
-		f->memory_fd = memfd_create("fcgi-request", MFD_CLOEXEC);
+		f->memory_fd = new_memory();
 	return f->memory_fd >= 0 && ftruncate(f->memory_fd, 0) == 0 && pwrite(f->memory_fd, bytes, len, 0) == (ssize_t)len &&
 	       lseek(f->memory_fd, 0, SEEK_SET) == 0;
 }
@@ -92,7 +98,7 @@ bool fcgi_parse_bytes(struct fcgi *f, const uint8_t *bytes, size_t len, struct f
 	if (!fill_memory(f, bytes, len))
 		return false;
 	if (!parse(f, f->memory_fd, params)) {
-		f->memory_fd = -1; /* libfcgi closed it */
+		f->memory_fd = new_memory(); /* libfcgi closed it */
 		return false;
 	}
 	return true;

@@ -203,10 +203,14 @@ void flight_leave(struct request *r)
 	list_remove(&r->member);
 	r->flight = NULL;
 	f->flights->waiting--;
-	/* A query that no one waits for is not sent; one that was sent runs to its end or its deadline. */
-	if (list_empty(&f->members) && f->job.state != JOB_SENT) {
-		if (f->job.state == JOB_WAITING)
-			db_withdraw(f->flights->db, &f->job);
-		end(f);
+	if (!list_empty(&f->members))
+		return;
+	/* A query that no one waits for is not sent, or not again. */
+	if (f->job.state == JOB_SENT) {
+		f->job.unwanted = true;
+		return;
 	}
+	if (f->job.state == JOB_WAITING)
+		db_withdraw(f->flights->db, &f->job);
+	end(f);
 }

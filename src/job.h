@@ -19,9 +19,9 @@ enum job_state { JOB_IDLE, JOB_WAITING, JOB_SENT };
 
 enum job_outcome {
 	JOB_ROWS,        /* `result` has them; it is db's, and good during the call */
-	JOB_UNAVAILABLE, /* the database cannot serve it now: 503 */
+	JOB_UNAVAILABLE, /* the database cannot serve it now, or not before its deadline: 503 */
 	JOB_FAILED,      /* another SQL error: 500 */
-	JOB_EXPIRED,     /* its deadline passed after it was sent; its connection has been closed */
+	JOB_EXPIRED, /* its deadline passed, or nobody wanted it any more, while it was in flight on a connection that has ended */
 };
 
 struct job_result {
@@ -36,9 +36,10 @@ struct job {
 	enum job_state state;
 	const struct query *query;
 	const char *parameter; /* $1 as text, or NULL for none */
-	int64_t deadline_us;   /* clock_us(): a sent job is given up then */
+	int64_t deadline_us;   /* clock_us(): of no use afterwards */
 	int64_t sent_us;       /* the last time; 0: not yet */
 	int attempts;
+	bool unwanted;                /* set by its owner once SENT: nobody waits for it any more, so it is not sent again */
 	void (*sealed)(struct job *); /* about to be sent; NULL for none. May be called again, when it is sent again */
 	void (*done)(struct job *, const struct job_result *);
 };

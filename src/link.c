@@ -8,6 +8,9 @@
 
 #define STATEMENT_NAME_BYTES 64
 
+/* Jobs whose time is over may hold a silent connection for this part of a request's time. */
+#define PATIENCE_PART 10
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents);
 
@@ -27,6 +30,7 @@ void link_up(struct link *l, PGconn *conn)
 	l->first = 0;
 	l->entry_count = 0;
 	memset(l->generation, 0, sizeof(l->generation));
+	l->answered = false;
 	l->last_result_us = clock_us();
 	ev_io_init(&l->readable, on_readable, PQsocket(conn), EV_READ);
 	ev_io_init(&l->writable, on_writable, PQsocket(conn), EV_WRITE);
@@ -156,12 +160,37 @@ void link_forget_statement(struct link *l, enum query_id id)
 	l->generation[id] = 0;
 }
 
+int64_t link_silent_since_us(const struct link *l)
+{
+	const struct job *head = LIST_OBJECT(l->jobs.next, struct job, node);
+
+	return head->sent_us > l->last_result_us ? head->sent_us : l->last_result_us;
+}
+
+int64_t link_patience_end_us(const struct link *l, int64_t time_us)
+{
+	int64_t since_us = link_silent_since_us(l);
+	int64_t all_over_us = since_us + time_us / PATIENCE_PART;
+
+	for (const struct list *n = l->jobs.next; n != &l->jobs; n = n->next) {
+		const struct job *j = LIST_OBJECT(n, struct job, node);
+
+		if (!j->unwanted && j->deadline_us > all_over_us)
+			all_over_us = j->deadline_us;
+	}
+	return all_over_us < since_us + time_us ? all_over_us : since_us + time_us;
+}
+
 static void answer_job(struct link *l, struct job *j, const PGresult *result)
 {
+	int64_t now_us = clock_us();
+
+	l->answered = true;
+	l->last_took_us = now_us - link_silent_since_us(l); /* answers come in order: the job is the first */
 	list_remove(&j->node);
 	l->job_count--;
+	l->last_result_us = now_us; /* from here on the next job waits, also while this one is rendered */
 	l->events.result(l->user, l, j, result);
-	l->last_result_us = clock_us();
 }
 
 /* The statement could not be prepared: its job has that error for an answer, and its execution, which the server skips, none. */
@@ -243,7 +272,8 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (PQconsumeInput(l->conn) != 1) {
+	/* Of an encrypted record libpq 15 may keep a part that the socket does not show; the second call has room for the rest. */
+	if (PQconsumeInput(l->conn) != 1 || ((PQsslInUse(l->conn) || PQgssEncInUse(l->conn)) && PQconsumeInput(l->conn) != 1)) {
 		link_break(l, PQerrorMessage(l->conn));
 		return;
 	}

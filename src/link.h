@@ -46,7 +46,9 @@ struct link {
 	bool unsynced;                  /* something has been queued since the last Sync */
 	unsigned generation[QUERY_MAX]; /* of the statement's name; 0: not prepared */
 	unsigned last_generation;       /* of any */
+	bool answered;                  /* a job, since the link came up */
 	int64_t last_result_us;         /* when the last answer came, or the link came up */
+	int64_t last_took_us;           /* how long the server, and we with the answer before, took for it */
 	unsigned first, entry_count;    /* ring */
 	struct entry entries[LINK_ENTRIES];
 };
@@ -71,6 +73,15 @@ bool link_queue(struct link *l, struct job *j);
 
 /* Sends what was queued. May call events.lost. */
 void link_flush(struct link *l);
+
+/* Since when the server has been busy with the job in flight that is first. There is one. */
+int64_t link_silent_since_us(const struct link *l);
+
+/*
+ * When the link is to be closed, should it go on like this: no answer at all for a request's time, or, sooner, none for a part of it and
+ * only jobs in flight that are unwanted or beyond their deadlines. There is a job in flight.
+ */
+int64_t link_patience_end_us(const struct link *l, int64_t time_us);
 
 /* Makes the next job with this query prepare it anew, under another name. */
 void link_forget_statement(struct link *l, enum query_id id);

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define REST_PER_CONNECTION_S 50e-6
@@ -38,13 +40,24 @@ static void rest(struct listener *l, double seconds)
 	ev_timer_start(l->conns->loop, &l->rest);
 }
 
+static int out_of_resources(const struct listener *l, const char *reason)
+{
+	log_event(l->conns->log, LOG_LEVEL_ERROR, "accept_failed", LOG_NO_REQUEST, "{s:s, s:i}", "error", reason, "connections",
+		  (int)l->conns->count);
+	return -1;
+}
+
 /* Accepts up to `most` connections. Returns how many; fewer than `most` when the queue is empty, or -1 when resources have run out. */
 static int accept_some(struct listener *l, unsigned most)
 {
 	unsigned n = 0;
 
 	while (n < most) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd;
+
+		if (l->conns->count >= l->most)
+			return out_of_resources(l, "the limit of open files (RLIMIT_NOFILE) is near");
+		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			n++;
@@ -54,9 +67,7 @@ static int accept_some(struct listener *l, unsigned most)
 			break;
 		} else if (errno != ECONNABORTED &&
 			   errno != EINTR) { /* those two: a connection that ended before it was accepted */
-			log_event(l->conns->log, LOG_LEVEL_ERROR, "accept_failed", LOG_NO_REQUEST, "{s:s, s:i}", "error",
-				  strerror(errno), "connections", (int)l->conns->count);
-			return -1;
+			return out_of_resources(l, strerror(errno));
 		}
 	}
 	return (int)n;
@@ -96,15 +107,19 @@ static void on_rested(struct ev_loop *loop, ev_timer *w, int revents)
 	accept_and_rest(l, l->batch);
 }
 
-void listener_start(struct listener *l, struct conns *conns, int fd)
+void listener_start(struct listener *l, struct conns *conns, int fd, unsigned reserve)
 {
 	int flags = fcntl(fd, F_GETFL);
+	struct rlimit files;
 
 	if (flags >= 0)
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	l->conns = conns;
 	l->fd = fd;
 	l->batch = 1;
+	l->most = UINT_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < UINT_MAX)
+		l->most = files.rlim_cur > reserve ? (unsigned)files.rlim_cur - reserve : 1;
 	ev_io_init(&l->readable, on_readable, fd, EV_READ);
 	ev_init(&l->rest, on_rested);
 	l->readable.data = l;

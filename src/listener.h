@@ -4,7 +4,7 @@
  * Whoever is awake first would take most connections, and the web server keeps them, so the pool would stay lopsided. Therefore a worker accepts one
  * connection at a time and then rests, the longer the more connections it has, while others take the next. Only where the queue
  * is still not empty after a rest does it take more at once, doubling: a burst must not overflow the backlog, which is an instant 502.
- * Out of descriptors, it pauses for a second.
+ * Out of descriptors, it pauses for a second; some are kept back, for the database and for requests that come in pieces.
  */
 #ifndef AGENTS_LISTENER_H
 #define AGENTS_LISTENER_H
@@ -15,6 +15,7 @@ struct listener {
 	struct conns *conns;
 	int fd;
 	unsigned batch; /* connections to take after the next rest */
+	unsigned most;  /* connections that the limit of descriptors allows */
 	ev_io readable;
 	ev_timer rest;
 };
@@ -22,8 +23,8 @@ struct listener {
 /* True when `fd` is a listening stream socket; else `why` is const text that says what it is. */
 bool listener_check(int fd, const char **why);
 
-/* Starts accepting from `fd`, which stays the caller's and is made non-blocking. */
-void listener_start(struct listener *l, struct conns *conns, int fd);
+/* Starts accepting from `fd`, which stays the caller's and is made non-blocking; `reserve` descriptors of RLIMIT_NOFILE are left to others. */
+void listener_start(struct listener *l, struct conns *conns, int fd, unsigned reserve);
 
 void listener_stop(struct listener *l);
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -183,11 +184,17 @@ static void timestamp(char *out, size_t bytes)
 	(void)snprintf(out + used, bytes - used, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-/* One write(2), so that the lines of workers that share a descriptor do not mix. What it does not take is lost. */
+/*
+ * One write(2), so that the lines of workers that share a descriptor do not mix. What it does not take is lost, and so is a line for which a full pipe
+ * has no room: its reader may never come back. (O_NONBLOCK would change the descriptor of everyone who shares it.)
+ */
 static void write_once(int fd, const char *p, size_t len)
 {
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
 	ssize_t n;
 
+	if (poll(&room, 1, 0) == 0)
+		return;
 	do
 		n = write(fd, p, len);
 	while (n < 0 && errno == EINTR);

@@ -29,6 +29,9 @@ int main(int argc, char **argv)
 	const char *why = NULL;
 	int status;
 
+	/* A stop or a reload that comes while the worker starts waits until it has handlers. */
+	worker_block_signals();
+
 	switch (options_parse(&options, argc, argv, environ, stdout, stderr)) {
 	case OPTIONS_RUN:
 		break;

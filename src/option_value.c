@@ -21,16 +21,17 @@ static const void *const_field(const struct option *option, const struct options
 }
 
 /* Takes the place of the string that was there. */
-static void set_string(const struct option *option, struct options *o, const char *value)
+static bool set_string(const struct option *option, struct options *o, const char *value, const struct option_source *from)
 {
 	char **string = field(option, o), *copy = strdup(value);
 
 	if (copy == NULL) {
-		(void)fputs("agents-fcgi: out of memory\n", stderr);
-		exit(1);
+		option_error(from->err, from->where, "cannot be kept: out of memory");
+		return false;
 	}
 	free(*string);
 	*string = copy;
+	return true;
 }
 
 /* The value in quotes for an error, unless it looks as if a connection string had come to the wrong place. */
@@ -141,8 +142,7 @@ static bool set_database(const struct option *option, struct options *o, const c
 		return false;
 	}
 	/* Space alone is an empty conninfo to libpq; so everyone else need not know that. */
-	set_string(option, o, value[strspn(value, " \t")] == '\0' ? "" : value);
-	return true;
+	return set_string(option, o, value[strspn(value, " \t")] == '\0' ? "" : value, from);
 }
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -191,7 +191,8 @@ static bool set_origins(const struct option *option, struct options *o, const ch
 	char *list, **stored = field(option, o);
 	size_t used = 0, count = 0;
 
-	set_string(option, o, value);
+	if (!set_string(option, o, value, from))
+		return false;
 	list = *stored;
 	for (const char *p = value + strspn(value, " "); *p != '\0'; p += strspn(p, " ")) {
 		size_t len = strcspn(p, " ");
@@ -240,8 +241,7 @@ bool option_set(const struct option *option, struct options *o, const char *valu
 	case OPTION_LEVEL:
 		return set_level(option, o, value, from);
 	case OPTION_PATH:
-		set_string(option, o, value);
-		return true;
+		return set_string(option, o, value, from);
 	default: /* a flag takes no value */
 		return false;
 	}

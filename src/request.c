@@ -12,6 +12,9 @@
 
 static const struct str no_etag = STR("");
 
+/* A longer If-None-Match is not kept while its request waits; the answer is then the whole one, as for a client that sent none. */
+#define IF_NONE_MATCH_MAX ((size_t)2048)
+
 /* --- the end --- */
 
 /* Answered, or gone: its deadline has nothing more to say. */
@@ -51,7 +54,8 @@ static void on_sent(void *user, struct conn *c, enum conn_sending how)
 		log_request(r, LOG_LEVEL_WARN, "answer_stalled", NULL, NULL);
 	else if (how == CONN_LEFT)
 		log_request(r, LOG_LEVEL_DEBUG, "client_left", NULL, NULL);
-	else if (clock_us() - r->arrived_us >= r->worker->requests.slow_us)
+	else if (r->status < 500 &&
+		 clock_us() - r->arrived_us >= r->worker->requests.slow_us) /* a failure has its line already */
 		log_request(r, LOG_LEVEL_WARN, "slow_request", NULL, NULL);
 	forget(r);
 }
@@ -199,7 +203,8 @@ static struct request *new_request(struct worker *w, struct conn *c, const struc
 	r->id_len = p->request_id.len < REQUEST_ID_MAX ? p->request_id.len : REQUEST_ID_MAX;
 	memcpy(r->id, p->request_id.p, r->id_len);
 	r->allow_origin = copy(cors_allow(&w->requests.cors, p->origin));
-	r->if_none_match = copy(p->if_none_match);
+	if (p->if_none_match.len <= IF_NONE_MATCH_MAX)
+		r->if_none_match = copy(p->if_none_match);
 	return r;
 }
 
@@ -249,7 +254,7 @@ void request_wait(struct request *r)
 
 static void expire(struct request *r)
 {
-	if (db_is_up(&r->worker->db))
+	if (db_is_reachable(&r->worker->db))
 		request_problem(r, 504, "The database did not answer in time.");
 	else
 		request_problem(r, 503, "The database cannot be reached.");

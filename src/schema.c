@@ -9,13 +9,14 @@
 
 static void start(struct schema_check *c)
 {
-	if (c->job.state != JOB_IDLE) {
+	if (c->job.state == JOB_SENT) { /* perhaps before what there is to see */
 		c->again = true;
 		return;
 	}
 	c->again = false;
-	c->job.deadline_us = clock_us() + c->schema->timeout_us;
-	db_submit(c->schema->db, &c->job);
+	c->job.deadline_us = clock_us() + c->schema->timeout_us; /* also of one that has waited for a connection */
+	if (c->job.state == JOB_IDLE)
+		db_submit(c->schema->db, &c->job);
 }
 
 static void compare(struct schema_check *c, const PGresult *catalogue)

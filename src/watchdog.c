@@ -1,5 +1,6 @@
 #include "watchdog.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -18,13 +19,16 @@ static void on_alarm(int signum)
 	static const char line[] =
 		"{\"level\": \"error\", \"event\": \"watchdog\", \"error\": \"the event loop hangs; the process ends itself\"}\n";
 
+	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+
 	(void)signum;
 	alarms++;
 	if (alarms == 1) {
 		(void)alarm(LAST_CHANCE_S);
 		return;
 	}
-	if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
+	/* A full pipe may be what the loop hangs on. */
+	if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
 		_exit(71);
 	_exit(70);
 }

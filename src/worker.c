@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Beyond the request deadline, for answers that are on their way when it comes. */
@@ -18,6 +19,16 @@
 
 /* A process that cannot start waits before it exits, so that whoever respawns it cannot spin. */
 #define START_FAILED_WAIT_S 1
+
+/* Descriptors that connections of the web server must leave: standard streams, epoll, timers, pipes, and what a name look-up opens. */
+#define SPARE_DESCRIPTORS 24U
+
+/* Large blocks go back to the system when freed. */
+#define MMAP_FROM_BYTES (256 * 1024)
+#define TRIM_FROM_BYTES (512 * 1024)
+
+/* Heap that a worker takes at its start, not under its first load. */
+#define HEAP_FIRST_BYTES (192 * 1024)
 
 bool worker_is_ready(const struct worker *w, char *reasons, size_t size)
 {
@@ -115,8 +126,28 @@ static void on_database_up(void *user)
 
 #define SIGNALS 3
 
+static sigset_t known_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGUSR1);
+	(void)sigaddset(&set, SIGUSR2);
+	return set;
+}
+
+void worker_block_signals(void)
+{
+	sigset_t set = known_signals();
+
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static void watch_signals(struct worker *w, ev_signal signals[SIGNALS])
 {
+	sigset_t set = known_signals();
+
 	(void)signal(SIGPIPE, SIG_IGN);
 	ev_signal_init(&signals[0], on_stop_signal, SIGTERM);
 	ev_signal_init(&signals[1], on_stop_signal, SIGUSR1);
@@ -125,6 +156,7 @@ static void watch_signals(struct worker *w, ev_signal signals[SIGNALS])
 		signals[i].data = w;
 		ev_signal_start(w->loop, &signals[i]);
 	}
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static bool start_database(struct worker *w)
@@ -165,7 +197,7 @@ static bool start(struct worker *w, int fd)
 	ev_prepare_start(w->loop, &w->before_sleep);
 	ev_init(&w->drained, on_drain_timeout);
 	w->drained.data = w;
-	listener_start(&w->listener, &w->conns, fd);
+	listener_start(&w->listener, &w->conns, fd, SPARE_DESCRIPTORS + (unsigned)w->options->db_connections);
 	return true;
 }
 
@@ -181,6 +213,20 @@ static void finish(struct worker *w)
 	ev_loop_destroy(w->loop);
 }
 
+/* The pool's memory is many times one worker's: one arena, and what is taken at the start is what an ordinary load needs. */
+static void prepare_heap(void)
+{
+	void *first;
+
+	(void)mallopt(M_ARENA_MAX, 1);
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, TRIM_FROM_BYTES);
+	first = malloc(HEAP_FIRST_BYTES);
+	if (first != NULL)
+		explicit_bzero(first, HEAP_FIRST_BYTES); /* pages exist once they are written */
+	free(first);
+}
+
 int worker_run(struct options *options, int argc, char *const argv[], int fd)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -192,10 +238,7 @@ int worker_run(struct options *options, int argc, char *const argv[], int fd)
 	w->argc = argc;
 	w->argv = argv;
 	w->log = (struct log){STDERR_FILENO, options->log_level};
-	/* One arena, and large blocks that go back to the system when freed: the pool's memory is many times one worker's. */
-	(void)mallopt(M_ARENA_MAX, 1);
-	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
-	(void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+	prepare_heap();
 	if (!start(w, fd)) {
 		log_event(&w->log, LOG_LEVEL_ERROR, "start_failed", LOG_NO_REQUEST, "{s:s}", "error",
 			  "out of memory, threads or descriptors");

@@ -40,6 +40,9 @@ struct worker {
  */
 int worker_run(struct options *options, int argc, char *const argv[], int fd);
 
+/* Keeps the signals that a worker knows pending until worker_run handles them. */
+void worker_block_signals(void);
+
 /* True when every path can be served; else `reasons` says why not, separated by "; ". */
 bool worker_is_ready(const struct worker *w, char *reasons, size_t size);
 

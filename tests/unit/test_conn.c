@@ -933,6 +933,23 @@ START_TEST(draining_refuses_later_requests_visibly)
 }
 END_TEST
 
+/* The end of the stream that a drained connection shows is our own doing, not the client's. */
+START_TEST(draining_waits_for_the_answer_to_what_it_has_read)
+{
+	above.answers = false;
+	peer_send_request(WIRE_KEEP, "/agents");
+	conns_drain(cs);
+	for (int i = 0; i < 5; i++)
+		loop_turn(loop);
+	ck_assert_uint_eq(above.requests, 1);
+	ck_assert_uint_eq(above.gone, 0);
+	is_open();
+	answer();
+	peer_has_answer();
+	is_closed();
+}
+END_TEST
+
 START_TEST(draining_lets_a_half_request_become_whole)
 {
 	struct wire w = {NULL, 0, 0};
@@ -1028,6 +1045,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, draining_closes_idle_connections);
 	tcase_add_test(tc, draining_serves_what_is_in_the_socket_already);
 	tcase_add_test(tc, draining_refuses_later_requests_visibly);
+	tcase_add_test(tc, draining_waits_for_the_answer_to_what_it_has_read);
 	tcase_add_test(tc, draining_lets_a_half_request_become_whole);
 	tcase_add_test(tc, abandoning_counts_those_with_a_request);
 	tcase_add_test(tc, events_of_a_freed_connection_do_not_reach_it);

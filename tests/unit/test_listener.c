@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -114,7 +115,7 @@ static void setup(void)
 	address_len = sizeof(address);
 	ck_assert_int_eq(getsockname(listening_fd, (struct sockaddr *)&address, &address_len), 0);
 	ck_assert_int_eq(listen(listening_fd, CLIENTS), 0);
-	listener_start(&listener, cs, listening_fd);
+	listener_start(&listener, cs, listening_fd, 0);
 }
 
 static void teardown(void)
@@ -143,6 +144,24 @@ static bool has_all(void *arg)
 	(void)arg;
 	return cs->count == client_count;
 }
+
+/* What has to open something while all connections stay must still be able to. */
+START_TEST(descriptors_are_left_for_others)
+{
+	struct rlimit files;
+
+	listener_stop(&listener);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	listener_start(&listener, cs, listening_fd, (unsigned)files.rlim_cur - 3);
+	connect_clients(5);
+	for (int64_t end_us = clock_us() + 50 * CLOCK_MS; clock_us() < end_us;)
+		loop_turn(loop);
+	ck_assert_uint_eq(cs->count, 3);
+	/* When connections end, others take their place. */
+	listener.most = 5;
+	ck_assert(loop_until(loop, has_all, NULL));
+}
+END_TEST
 
 START_TEST(accepts_all_that_are_pending)
 {
@@ -281,6 +300,7 @@ int main(void)
 	SRunner *sr = srunner_create(s);
 	int failed;
 
+	tcase_add_test(accepting, descriptors_are_left_for_others);
 	tcase_add_test(check, check_says_what_a_descriptor_is);
 	tcase_add_test(check, check_refuses_a_listening_socket_of_packets);
 	tcase_set_timeout(accepting, 60);

@@ -259,6 +259,35 @@ START_TEST(test_a_full_pipe_does_not_block)
 }
 END_TEST
 
+START_TEST(full_pipe_loses_the_line_and_no_time)
+{
+	struct log log = {.level = LOG_LEVEL_DEBUG};
+	char bytes[4096] = "";
+	int ends[2];
+	ssize_t n;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	(void)fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	while ((n = __real_write(ends[1], bytes, sizeof(bytes))) > 0)
+		;
+	ck_assert_int_eq(errno, EAGAIN);
+	(void)fcntl(ends[1], F_SETFL, 0); /* blocking again, as the workers' is */
+	log.fd = ends[1];
+	log_event(&log, LOG_LEVEL_ERROR, "lost", LOG_NO_REQUEST, NULL);
+	/* As soon as there is room, lines come again. */
+	for (int i = 0; i < 16; i++)
+		ck_assert_int_eq(read(ends[0], bytes, sizeof(bytes)), sizeof(bytes));
+	log_event(&log, LOG_LEVEL_ERROR, "kept", LOG_NO_REQUEST, NULL);
+	ck_assert_int_eq(close(ends[1]), 0);
+	n = read(ends[0], bytes, sizeof(bytes) - 1);
+	ck_assert_int_gt(n, 0);
+	bytes[n] = '\0';
+	ck_assert_ptr_nonnull(strstr(bytes, "kept"));
+	ck_assert_ptr_null(strstr(bytes, "lost"));
+	(void)close(ends[0]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("log");
@@ -267,6 +296,7 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(lines, 60);
+	tcase_add_test(lines, full_pipe_loses_the_line_and_no_time);
 	tcase_add_test(lines, test_a_line_has_time_level_event_pid_in_this_order);
 	tcase_add_test(lines, test_the_request_id_comes_before_the_fields_of_the_event);
 	tcase_add_test(lines, test_a_missing_text_is_null);
