@@ -78,15 +78,17 @@ status: ## what runs, and whether it is ready
 db-load: packages build/db-load ## schema and seed into the empty database of DATABASE_URL
 	@build/db-load sql/schema.sql sql/seed.sql
 
-.PHONY: test test-unit test-http test-stack test-programs
-test: test-programs ## unit, HTTP and stack tests, beside a running stack; SANITIZE=address,undefined for an instrumented worker
-	@tests/run unit http stack
+.PHONY: test test-unit test-http test-stack test-pace test-programs
+test: test-programs ## unit, HTTP, stack and load generator tests, beside a running stack; SANITIZE=address,undefined for an instrumented worker
+	@tests/run unit http stack pace
 test-unit: test-programs ## unit tests only
 	@tests/run unit
 test-http: test-programs ## HTTP tests only
 	@tests/run http
 test-stack: test-programs ## tests of this interface only
 	@tests/run stack
+test-pace: test-programs ## tests of the load generator only
+	@tests/run pace
 test-programs: packages-test $(WORKER) build/db-load $(TEST_PROGRAMS)
 
 .PHONY: lint fuzz bench

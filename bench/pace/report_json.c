@@ -67,7 +67,7 @@ static json_t *of_statuses(const struct figures *f)
 	json_t *o = json_object();
 
 	for (int i = 0; i < 600; i++) {
-		char name[8];
+		char name[16];
 
 		(void)snprintf(name, sizeof(name), "%d", i);
 		if (f->statuses[i] > 0)

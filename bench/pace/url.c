@@ -46,7 +46,7 @@ const char *url_parse(struct url *url, const char *text)
 		host_end = authority + strcspn(authority, ":/?#");
 	}
 	if (host_end == host || (size_t)(host_end - host) >= sizeof(url->host))
-		return "its host is missing or too long";
+		return "its host is missing or too long; an IPv6 address stands in brackets";
 	memcpy(url->host, host, (size_t)(host_end - host));
 	url->host[host_end - host] = '\0';
 	host_end += *host_end == ']';
