@@ -33,7 +33,12 @@ fingerprint() {
     cat - "$WORKER" | sha256sum
 }
 
-ready_line() { printf '%s\n' "ready: http://$([[ $LISTEN == 0.0.0.0 ]] && echo 127.0.0.1 || echo "$LISTEN"):$PORT/index"; }
+ready_line() {
+  local host
+  host=$(public_host)
+  if [[ $host == *:* ]]; then host="[$host]"; fi
+  printf '%s\n' "ready: http://$host:$PORT/index"
+}
 
 # From the front to the back, each with its own deadline. Also ends what a crashed run has left.
 tear_down() {
@@ -72,7 +77,7 @@ bring_up() {
         return 0
       fi
       die "a stack runs in $RUN_DIR already, started by make $([[ -e $state/run ]] && echo run || echo start):" \
-        "end it with make stop PORT=$PORT, or choose another PORT"
+        "end it with make stop PORT=$PORT RUN_DIR=$RUN_DIR, or choose another PORT"
     fi
   fi
   # Even when no master is alive its children may be, so always.
@@ -100,6 +105,7 @@ bring_up() {
     pg_start
   fi
   echo "$request_timeout_s" >"$state/timeout"
+  echo "$ADMIN_PORT $LISTEN" >"$state/addresses" # for status
   check_worker
   say "starting $WORKERS workers and nginx"
   pool_launch
