@@ -282,12 +282,10 @@ int server_listen(int port, int *bound)
 	return fd;
 }
 
-void server_start(struct server *s, struct plan plan)
+static void spawn(struct server *s, struct plan plan, int port)
 {
-	s->listener = server_listen(0, &s->port);
+	s->listener = server_listen(port, &s->port);
 	ck_assert_int_ge(s->listener, 0);
-	s->counts = mmap(NULL, sizeof(*s->counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(s->counts, MAP_FAILED);
 	s->pid = fork();
 	ck_assert_int_ge(s->pid, 0);
 	if (s->pid == 0) {
@@ -298,10 +296,28 @@ void server_start(struct server *s, struct plan plan)
 	}
 }
 
-void server_stop(struct server *s)
+void server_start(struct server *s, struct plan plan)
+{
+	/* cppcheck-suppress invalidFunctionArg ; -1 is what mmap(2) wants here */
+	s->counts = mmap(NULL, sizeof(*s->counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(s->counts, MAP_FAILED);
+	spawn(s, plan, 0);
+}
+
+void server_kill(struct server *s)
 {
 	ck_assert_int_eq(kill(s->pid, SIGKILL), 0);
 	ck_assert_int_eq(waitpid(s->pid, NULL, 0), s->pid);
 	(void)close(s->listener);
+}
+
+void server_again(struct server *s, struct plan plan)
+{
+	spawn(s, plan, s->port);
+}
+
+void server_stop(struct server *s)
+{
+	server_kill(s);
 	(void)munmap(s->counts, sizeof(*s->counts));
 }

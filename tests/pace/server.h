@@ -44,7 +44,7 @@ struct server_counts {
 struct server {
 	pid_t pid;
 	int port;
-	int listener; /* in the parent, too: without a child, connections are neither taken nor refused */
+	int listener;
 	struct server_counts *counts;
 };
 
@@ -60,6 +60,11 @@ extern const char server_body[];
 /* Starts a child on a free port of 127.0.0.1. Asserts. */
 void server_start(struct server *s, struct plan plan);
 void server_stop(struct server *s);
+
+/* Ends the child; its port refuses connections from now on. */
+void server_kill(struct server *s);
+/* Another child on the same port, with the same counts. */
+void server_again(struct server *s, struct plan plan);
 
 /* A listening socket on 127.0.0.1; port 0: a free one. -1 with errno set. */
 int server_listen(int port, int *bound);

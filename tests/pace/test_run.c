@@ -4,6 +4,7 @@
 #include "pace.h"
 #include "server.h"
 #include "suite.h"
+#include "wait.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -15,29 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-/* How long a condition may take on a busy machine. */
-#define PATIENCE_US INT64_C(60000000)
-#define WAIT_FOR(condition)                                                                                                      \
-	for (int64_t wait_until_us = now_us() + PATIENCE_US; !(condition); pause_us(2000))                                       \
-		ck_assert_msg(now_us() < wait_until_us, "waited in vain for: %s", #condition);
-
-static int64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
-}
-
-static void pause_us(int64_t us)
-{
-	struct timespec t = {us / 1000000, us % 1000000 * 1000};
-
-	nanosleep(&t, NULL);
-}
 
 static int compare(const void *a, const void *b)
 {
@@ -191,7 +170,7 @@ START_TEST(too_few_connections)
 	/* The server takes half a second for each, so 2 connections cannot do more than this in 3 s. */
 	ck_assert_int_le(pace_count(&p, "sent"), 2 * 7);
 	ck_assert_int_ge(pace_count(&p, "unsent"), 80 - 14);
-	ck_assert_uint_eq(s.counts->requests, (uint64_t)pace_count(&p, "sent"));
+	WAIT_FOR(s.counts->requests == (uint64_t)pace_count(&p, "sent"));
 	ck_assert_int_gt(pace_count(&p, "waited_for_connection"), 0);
 	ck_assert_ptr_nonnull(strstr(p.out, "Never sent: "));
 	/* The first that was never sent was due in the first half second, and the run went on for longer than two. */
@@ -201,13 +180,14 @@ START_TEST(too_few_connections)
 }
 END_TEST
 
+/* One connection, so that the server meets the requests in their order. */
 START_TEST(the_warm_up_is_in_no_figure)
 {
 	struct server s;
 	struct pace p;
 
 	server_start(&s, (struct plan){.fault = FAULT_500, .every = 10});
-	pace_run(&p, s.port, 1, "-c 4 -R 100 -d 1s --warmup 500ms --timeout 60s");
+	pace_run(&p, s.port, 1, "-c 1 -R 100 -d 1s --warmup 500ms --timeout 60s");
 	ck_assert_int_eq(pace_count(&p, "scheduled"), 100);
 	ck_assert_int_eq(pace_count(&p, "errors.non_2xx"), 10);
 	ck_assert_int_eq(pace_count(&p, "warmup.sent"), 50);
@@ -236,11 +216,50 @@ START_TEST(an_interrupted_run_shows_what_it_has)
 		ck_assert_int_eq(p.status, 1);
 		ck_assert(json_is_true(json_object_get(p.json, "interrupted")));
 		ck_assert_int_ge(pace_count(&p, "answered"), 20);
-		ck_assert_int_eq(pace_count(&p, "sent"), (int64_t)s.counts->requests);
+		WAIT_FOR(s.counts->requests == (uint64_t)pace_count(&p, "sent"));
 		ck_assert_ptr_nonnull(strstr(p.out, "INTERRUPTED after "));
 		pace_free(&p);
 		server_stop(&s);
 	}
+}
+END_TEST
+
+START_TEST(a_run_interrupted_in_its_warm_up_has_no_figures)
+{
+	struct server s;
+	struct pace p;
+
+	server_start(&s, (struct plan){0});
+	pace_start(&p, s.port, "-c 4 -R 100 -d 1s --warmup 1h");
+	WAIT_FOR(s.counts->good >= 20);
+	ck_assert_int_eq(kill(p.pid, SIGINT), 0);
+	pace_end(&p);
+	ck_assert_int_eq(p.status, 1);
+	ck_assert_int_eq(pace_count(&p, "scheduled"), 0);
+	ck_assert_int_eq(pace_count(&p, "latency.count"), 0);
+	ck_assert_double_eq(json_real_value(json_object_get(p.json, "rate_achieved")), 0);
+	WAIT_FOR(s.counts->requests == (uint64_t)pace_count(&p, "warmup.sent"));
+	pace_free(&p);
+	server_stop(&s);
+}
+END_TEST
+
+/* Requests that are never answered are waited for; a second signal ends that. */
+START_TEST(a_second_signal_ends_the_waiting)
+{
+	struct server s;
+	struct pace p;
+
+	server_start(&s, (struct plan){.fault = FAULT_SILENT, .every = 1});
+	pace_start(&p, s.port, "-c 4 -R 100 -d 1h --timeout 1h");
+	WAIT_FOR(s.counts->requests == 4);
+	ck_assert_int_eq(kill(p.pid, SIGINT), 0);
+	ck_assert_int_eq(kill(p.pid, SIGTERM), 0);
+	pace_end(&p);
+	ck_assert_int_eq(pace_count(&p, "errors.timeout"), 4);
+	ck_assert_int_eq(pace_count(&p, "sent"), 4);
+	pace_free(&p);
+	server_stop(&s);
 }
 END_TEST
 
@@ -290,24 +309,14 @@ START_TEST(a_server_that_goes_and_comes)
 	struct server s;
 	struct pace p;
 	uint64_t before;
-	pid_t old;
 
 	server_start(&s, (struct plan){0});
 	pace_start(&p, s.port, "-c 4 -R 100 -d 3s --timeout 60s");
 	WAIT_FOR(s.counts->good >= 50);
-	old = s.pid;
-	close(s.listener);
-	ck_assert_int_eq(kill(old, SIGKILL), 0);
-	ck_assert_int_eq(waitpid(old, NULL, 0), old);
+	server_kill(&s);
 	before = s.counts->good;
 	pause_us(500000);
-	s.listener = server_listen(s.port, &s.port);
-	ck_assert_int_ge(s.listener, 0);
-	s.pid = fork();
-	if (s.pid == 0) {
-		server_run(s.listener, (struct plan){0}, s.counts);
-		_exit(1);
-	}
+	server_again(&s, (struct plan){0});
 	WAIT_FOR(s.counts->good >= before + 50);
 	pace_end(&p);
 	ck_assert_int_eq(p.status, 1);
@@ -358,7 +367,7 @@ START_TEST(text_and_terminal)
 	seen[len] = '\0';
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	close(terminal);
-	ck_assert_ptr_nonnull(strstr(seen, "   1 s: "));
+	ck_assert_ptr_nonnull(strstr(seen, " under way"));
 	ck_assert_ptr_nonnull(strstr(seen, "\"schema\":1,"));
 	ck_assert_ptr_null(strstr(seen, "Requests/sec"));
 	server_stop(&s);
@@ -369,6 +378,7 @@ int main(void)
 {
 	return SUITE("run", 180, a_stopped_server_shows_in_the_tail, a_fixed_delay_is_the_median,
 		     ten_per_second_gives_each_sample_from_the_first, poisson_sends_what_the_schedule_holds, too_few_connections,
-		     the_warm_up_is_in_no_figure, an_interrupted_run_shows_what_it_has, what_cannot_be_run,
+		     the_warm_up_is_in_no_figure, an_interrupted_run_shows_what_it_has,
+		     a_run_interrupted_in_its_warm_up_has_no_figures, a_second_signal_ends_the_waiting, what_cannot_be_run,
 		     the_soft_limit_is_raised, a_server_that_goes_and_comes, text_and_terminal);
 }
