@@ -34,10 +34,17 @@ struct connector {
 
 static void copy_reason(char *reason, const char *text)
 {
-	size_t len = strcspn(text, "\n"); /* the first of libpq's lines names host and cause */
+	size_t used = 0;
 
-	(void)snprintf(reason, CONNECTOR_REASON_BYTES, "%.*s",
-		       (int)(len < CONNECTOR_REASON_BYTES ? len : CONNECTOR_REASON_BYTES - 1), text);
+	/* libpq's lines: one for each host that was tried, and hints below them. */
+	reason[0] = '\0';
+	for (const char *line = text; *line != '\0' && used < CONNECTOR_REASON_BYTES - 1; line += strspn(line, "\n\t ")) {
+		size_t len = strcspn(line, "\n");
+
+		used += (size_t)snprintf(reason + used, CONNECTOR_REASON_BYTES - used, "%s%.*s", used > 0 ? "; " : "", (int)len,
+					 line);
+		line += len;
+	}
 }
 
 static void ignore_notice(void *arg, const PGresult *res)

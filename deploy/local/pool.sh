@@ -17,6 +17,11 @@ ask_worker() {
 
 # The worker's environment, for a subshell: the database and nothing of ours. PG… variables serve DATABASE_URL as they serve psql.
 worker_environment() {
+  # libpq looks into its home for certificates, and takes one that it may not look into for an error.
+  if [[ $EUID -eq 0 ]]; then
+    HOME=$(getent passwd "$pool_user" | cut -d: -f6)
+    export HOME
+  fi
   if [[ -n $DATABASE_URL ]]; then
     export AGENTS_FCGI_DATABASE=$DATABASE_URL
   else
