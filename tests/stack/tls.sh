@@ -14,6 +14,7 @@ free_ports
 tcp=$port
 postgres_ready() { "$pg_bin/pg_isready" -q -h "$server" -p "$tcp"; }
 starts() {
+  # shellcheck disable=SC2016 # for the inner shell
   (cd "$server" && exec env -i PATH="$PATH" LC_ALL=C.UTF-8 "${as[@]}" bash -eu -o pipefail -c '
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout key.pem -out cert.pem
     chmod 0600 key.pem
