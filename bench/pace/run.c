@@ -261,6 +261,12 @@ static int64_t next_wake(const struct run *r)
 	return wake;
 }
 
+static bool is_over(const struct run *r)
+{
+	return r->now_ns >= r->f->finish_ns ||
+	       (r->now_ns >= r->f->end_ns && r->under_way == 0 && (r->stopped || r->schedule.next_ns == SCHEDULE_OVER));
+}
+
 /* Sleeps until the next thing to do, and does what the sockets have. False: epoll failed. */
 static bool turn(struct run *r)
 {
@@ -273,7 +279,8 @@ static bool turn(struct run *r)
 	send_due(r);
 	expire(r);
 	open_wanted(r);
-	pause_ns = next_wake(r) - r->now_ns;
+	/* The end may have come since the caller looked. */
+	pause_ns = is_over(r) ? 0 : next_wake(r) - r->now_ns;
 	pause_ns = pause_ns < 0 ? 0 : pause_ns;
 	pause = (struct timespec){pause_ns / SECOND_NS, pause_ns % SECOND_NS};
 	(void)sigemptyset(&none);
@@ -363,9 +370,7 @@ static void finish(struct run *r)
 
 static bool measure(struct run *r)
 {
-	bool over = false;
-
-	while (!over) {
+	while (!is_over(r)) {
 		if (!turn(r))
 			return false;
 		if (signals > 0)
@@ -373,8 +378,6 @@ static bool measure(struct run *r)
 		if (!r->usage_taken && r->now_ns >= r->f->begin_ns)
 			r->usage_taken = getrusage(RUSAGE_SELF, &r->usage_at_begin) == 0;
 		show_progress(r);
-		over = r->now_ns >= r->f->finish_ns ||
-		       (r->now_ns >= r->f->end_ns && r->under_way == 0 && (r->stopped || r->schedule.next_ns == SCHEDULE_OVER));
 	}
 	finish(r);
 	return true;

@@ -49,8 +49,10 @@ void pace_start(struct pace *p, int port, const char *words)
 	(void)snprintf(text, sizeof(text), "%s", words);
 	for (char *at = text, *word; (word = strsep(&at, " ")) != NULL;)
 		argv[argc++] = word;
-	argv[argc++] = "--json";
-	argv[argc++] = p->json_path;
+	if (strstr(words, "--json") == NULL) {
+		argv[argc++] = "--json";
+		argv[argc++] = p->json_path;
+	}
 	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/x", port);
 	argv[argc++] = url;
 	p->pid = fork();

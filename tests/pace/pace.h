@@ -19,7 +19,7 @@ struct pace {
 	char json_path[64];
 };
 
-/* Starts it with these words, `--json FILE` and http://127.0.0.1:PORT/x. Asserts. */
+/* Starts it with these words, `--json FILE` (unless they say where to) and http://127.0.0.1:PORT/x. Asserts. */
 void pace_start(struct pace *p, int port, const char *words);
 /* Waits for its end, and reads all that it has written. */
 void pace_end(struct pace *p);

@@ -278,6 +278,7 @@ START_TEST(what_cannot_be_run)
 	ck_assert_str_eq(p.out, "");
 	pace_free(&p);
 	pace_run(&p, s.port, 2, "-R 10 --json /nonexistent/file");
+	ck_assert_ptr_nonnull(strstr(p.err, "pace: --json /nonexistent/file: No such file or directory\n"));
 	pace_free(&p);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
 	pace_run(&p, s.port, 2, "-R 10 -c 10");
@@ -326,6 +327,8 @@ START_TEST(a_server_that_goes_and_comes)
 	ck_assert_int_eq(pace_count(&p, "scheduled"), 300);
 	/* Those due meanwhile waited, and were answered; only what was under way is lost. */
 	ck_assert_int_le(pace_count(&p, "errors.read") + pace_count(&p, "errors.write"), 4);
+	ck_assert_int_eq(pace_count(&p, "errors.timeout"), 0);
+	ck_assert_int_eq(pace_count(&p, "unsent"), 0);
 	ck_assert_int_ge(pace_count(&p, "latency.max_us"), 400000);
 	pace_free(&p);
 	server_stop(&s);
