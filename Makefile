@@ -50,6 +50,9 @@ TEST_PROGRAMS := $(patsubst tests/%,$(T)/%,$(UNIT) $(HTTP))
 export TEST_BUILD := $(T)
 export WORKER
 
+# Makes that run at once in this folder take turns.
+locked = @mkdir -p build && flock build/.lock $(MAKE) --no-print-directory $(1)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -62,7 +65,10 @@ help: ## list the targets
 	@echo '             ACCESS_LOG=off|on SANITIZE=address,undefined DESTDIR= PREFIX=/usr/local'
 
 .PHONY: build
-build: packages-build $(WORKER) build/db-load ## the worker: build/agents-fcgi
+build: packages-build ## the worker: build/agents-fcgi
+	$(call locked,build-files)
+.PHONY: build-files
+build-files: $(WORKER) build/db-load
 
 .PHONY: run start stop status
 run: packages build ## everything, in the foreground, on port 8004; Ctrl-C stops it
@@ -89,7 +95,10 @@ test-stack: test-programs ## tests of this interface only
 	@tests/run stack
 test-pace: test-programs ## tests of the load generator only
 	@tests/run pace
-test-programs: packages-test $(WORKER) build/db-load $(TEST_PROGRAMS)
+test-programs: packages-test
+	$(call locked,test-files)
+.PHONY: test-files
+test-files: $(WORKER) build/db-load $(TEST_PROGRAMS)
 
 .PHONY: lint fuzz bench
 lint: packages-lint build/gen/sql.h ## format, static analysis, shell scripts

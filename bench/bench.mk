@@ -28,7 +28,7 @@ build/san/bench/pace: $(PACE_SOURCES:%=build/san/bench-pace/%.o)
 # Its tests: a program each; what else is in their folder is linked to all of them, but serve.c, a server to try pace with.
 PACE_TESTS := $(patsubst tests/pace/%.c,$(T)/pace/%,$(wildcard tests/pace/test_*.c))
 PACE_TEST_HELPERS := $(patsubst tests/%.c,$(T)/%.o,$(filter-out tests/pace/test_% tests/pace/serve.c,$(wildcard tests/pace/*.c)))
-test-programs: $(PACE) $(PACE_TESTS)
+test-files: $(PACE) $(PACE_TESTS)
 
 $(T)/pace/%.o: tests/pace/%.c $(T).flags | packages-test
 	@mkdir -p $(@D)

@@ -41,6 +41,7 @@ raise_file_limit() {
   hard=$(ulimit -Hn)
   # Some programs walk all possible descriptors, and some systems allow a thousand million.
   if [[ $hard == unlimited ]] || ((hard > 262144)); then hard=262144; fi
+  ((hard >= 512)) || die "the limit of open files is $hard, and 512 are the least that nginx and workers need: raise it (ulimit -Hn)"
   ulimit -Sn "$hard"
 }
 
@@ -106,7 +107,7 @@ pool_launch() {
   }
 }
 
-pool_members() { find_members pool "$RUN_DIR/pool"; }
+pool_members() { find_by_directory "$RUN_DIR/pool" "$RUN_DIR/agents-fcgi" /usr/bin/multiwatch /usr/bin/spawn-fcgi; }
 
 # Drain; a child forked just before can miss the signal, so twice; then kill. Also what a killed multiwatch left behind.
 pool_stop() {
@@ -116,7 +117,7 @@ pool_stop() {
   rm -f "$pool_socket" "$RUN_DIR/check.sock" "$state/pool"
 }
 
-nginx_members() { find_members nginx "$RUN_DIR"; }
+nginx_members() { find_by_directory "$RUN_DIR" /usr/sbin/nginx; }
 
 nginx_launch() {
   local files=(body fastcgi proxy scgi uwsgi)
@@ -151,13 +152,14 @@ http_status() { # HOST PORT PATH
   local fd version='' code=''
   {
     exec {fd}<>"/dev/tcp/$1/$2" || return 1
-    printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$3" "$1" >&"$fd" || true
+    printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$3" >&"$fd" || true
     read -t 5 -r version code _ <&"$fd" || true
     exec {fd}>&-
   } 2>/dev/null
   [[ $version == HTTP/* ]] && printf '%s' "$code"
 }
 
+# The address at which this machine reaches what LISTEN names, without brackets.
 public_host() {
   case $LISTEN in
     0.0.0.0) printf 127.0.0.1 ;;

@@ -13,7 +13,7 @@ pg_sql() { # DATABASE
 # What the cluster was made from; another text makes another cluster.
 pg_source() { cat "$project/sql/schema.sql" "$project/sql/seed.sql" <(echo "15 $DB_ROLE $DB_NAME") | sha256sum; }
 
-pg_leftovers() { find_by_directory "$pg_bin/postgres" "$(pg_data)"; }
+pg_leftovers() { find_by_directory "$(pg_data)" "$pg_bin/postgres"; }
 
 # A cluster on disk, not loaded yet.
 pg_make() {

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # process.sh: the daemons' identities. A process is known by pid, start time and boot, so that a recycled pid is never taken for
-# ours; the members of its session by session and working directory, so that children of a killed master are found too.
+# ours; everything of a daemon's by program and working directory, so that children of a killed master are found too, and what was started
+# by a shell that had no time to record it.
 
 # Sets `stat`: the fields of /proc/PID/stat from the third (state) on; stat[3] is the session, stat[19] the start time.
 read_stat() {
@@ -32,32 +33,15 @@ alive() {
   recalled "$1" && read_stat "$pid" && [[ ${stat[19]} == "$started" && ${stat[0]} != Z && ${stat[0]} != X ]]
 }
 
-# Sets `members` to the running processes of the session that NAME began, its leader included, dead or not.
-find_members() { # NAME DIRECTORY
-  local p
+# Sets `members` to the running processes whose working directory is DIRECTORY and whose program is one of EXE, replaced since or not.
+find_by_directory() { # DIRECTORY EXE…
+  local p exe program
   members=()
-  recalled "$1" || return 0
-  local leader=$pid since=$started
-  # Somebody else's process with the pid of our dead leader: its session is not ours.
-  if read_stat "$leader" && [[ ${stat[19]} != "$since" ]]; then return 0; fi
-  for p in /proc/[0-9]*; do
-    p=${p#/proc/}
-    read_stat "$p" || continue
-    [[ ${stat[3]} == "$leader" && ${stat[0]} != Z && ${stat[0]} != X ]] || continue
-    [[ $(readlink "/proc/$p/cwd" 2>/dev/null || true) == "$2" ]] && members+=("$p")
-  done
-  return 0
-}
-
-# Sets `members` to the running processes whose working directory is DIRECTORY and whose program is EXE: PostgreSQL's children
-# begin sessions of their own.
-find_by_directory() { # EXE DIRECTORY
-  local p
-  members=()
-  for p in /proc/[0-9]*; do
-    p=${p#/proc/}
-    [[ $(readlink "/proc/$p/cwd" 2>/dev/null || true) == "$2" ]] || continue
-    [[ $(readlink "/proc/$p/exe" 2>/dev/null || true) == "$1" ]] && members+=("$p")
+  for p in $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$1" -printf '%h\n' 2>/dev/null || true); do
+    exe=$(readlink "$p/exe" 2>/dev/null || true)
+    for program in "${@:2}"; do
+      [[ ${exe% (deleted)} != "$program" ]] || members+=("${p#/proc/}")
+    done
   done
   return 0
 }

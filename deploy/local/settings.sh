@@ -7,7 +7,8 @@ umask 022
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 pg_bin=/usr/lib/postgresql/15/bin
 
-# A reader that has gone away (a closed terminal) must not keep a stop from finishing.
+# A reader that has gone away (a closed terminal, `make run | head`) must not keep a stop from finishing. Not '': daemons would inherit it.
+trap : PIPE
 say() { printf 'agents-fcgi: %s\n' "$*" 2>/dev/null || true; }
 complain() { printf 'agents-fcgi: %s\n' "$*" >&2 2>/dev/null || true; }
 die() {
@@ -35,7 +36,8 @@ check_settings() {
   check_number WORKERS "$WORKERS" 1 1024 16
   WORKERS=$((10#$WORKERS))
   LISTEN=${LISTEN:-127.0.0.1}
-  [[ $LISTEN =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}$ || $LISTEN =~ ^\[[0-9a-fA-F:.]+\]$ ]] ||
+  local octet='(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})'
+  [[ $LISTEN =~ ^($octet\.){3}$octet$ || $LISTEN =~ ^\[[0-9a-fA-F:.]+\]$ ]] ||
     die "LISTEN=$LISTEN: must be an address of this machine, as in LISTEN=127.0.0.1, LISTEN=0.0.0.0 or LISTEN=[::1]"
   ACCESS_LOG=${ACCESS_LOG:-off}
   [[ $ACCESS_LOG == on || $ACCESS_LOG == off ]] || die "ACCESS_LOG=$ACCESS_LOG: must be on or off"

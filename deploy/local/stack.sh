@@ -27,18 +27,31 @@ any_alive() {
   return 1
 }
 
+# Also what nobody has recorded: the shell that started it may have been killed before it could.
+anything_runs() {
+  local finder
+  if any_alive; then return 0; fi
+  for finder in pg_leftovers pool_members nginx_members; do
+    "$finder"
+    [[ ${#members[@]} -eq 0 ]] || return 0
+  done
+  return 1
+}
+
 # What is being asked for, without secrets in it.
 fingerprint() {
   printf '%s\n' "$PORT" "$ADMIN_PORT" "$LISTEN" "$WORKERS" "${OPTIONS:-}" "$ACCESS_LOG" "$DATABASE_URL" "$DB_ROLE" "$DB_NAME" |
     cat - "$WORKER" | sha256sum
 }
 
-ready_line() {
+index_url() {
   local host
   host=$(public_host)
   if [[ $host == *:* ]]; then host="[$host]"; fi
-  printf '%s\n' "ready: http://$host:$PORT/index"
+  printf '%s' "http://$host:$PORT/index"
 }
+
+ready_line() { printf '%s\n' "ready: $(index_url)" 2>/dev/null || true; }
 
 # From the front to the back, each with its own deadline. Also ends what a crashed run has left.
 tear_down() {
@@ -81,7 +94,7 @@ bring_up() {
     fi
   fi
   # Even when no master is alive its children may be, so always.
-  if [[ -e $state/nginx || -e $state/pool || -e $state/postgres ]]; then
+  if [[ -e $state/nginx || -e $state/pool || -e $state/postgres ]] || anything_runs; then
     say "an earlier run in $RUN_DIR was not stopped: ending what is left of it"
     tear_down
   fi
@@ -122,5 +135,5 @@ wait_ready() {
   await 60 answers "$host" "$PORT" /index && await 60 answers 127.0.0.1 "$ADMIN_PORT" /health/ready && all_alive && return 0
   for name in $(daemons); do alive "$name" || complain "$name has ended"; done
   tail -n 15 "$RUN_DIR/nginx-error.log" "$RUN_DIR/worker.log" >&2 || true
-  die "the stack does not answer on http://$host:$PORT/index: see the logs above, in $RUN_DIR"
+  die "the stack does not answer on $(index_url): see the logs above, in $RUN_DIR"
 }

@@ -97,4 +97,28 @@ cp "$scratch/run" "$scratch/out"
 check 'it serves after kill -9 of run' serves_agents "$one_port"
 check 'stop ends a run from elsewhere' make_ stop "${one[@]}"
 check 'make run has ended' await 30 ended "$make_pid"
+
+# A reader of its output that goes away at the first line.
+{ make --no-print-directory run "${one[@]}" 2>&1 </dev/null || true; } | head -n 1 >/dev/null &
+background+=("$!")
+check 'run without a reader serves' await 90 serves_agents "$one_port"
+check 'and is told to end' kill -s TERM "$(recorded "$dir" run)"
+check 'and leaves nothing' await 60 nothing_runs "$dir"
+
+# A start that was killed between starting a part and recording it.
+check 'start, for that' make_ start "${one[@]}"
+rm -f "$dir/state/pool" "$dir/state/nginx" "$dir/state/postgres"
+check 'stop finds what nobody has recorded' make_ stop "${one[@]}"
+check 'and ends it' nothing_runs "$dir"
+
+# Two makes at once in a folder where nothing is built.
+mkdir "$scratch/clone"
+cp -r Makefile src nginx sql tests bench deploy "$scratch/clone/"
+built_twice() {
+  make -C "$scratch/clone" --no-print-directory build >"$scratch/first" 2>&1 </dev/null &
+  local first=$!
+  make -C "$scratch/clone" --no-print-directory build >"$scratch/out" 2>&1 </dev/null || return 1
+  wait "$first" && "$scratch/clone/build/agents-fcgi" --version >>"$scratch/out"
+}
+check 'two makes at once build' built_twice
 check 'nothing is left at the end' nothing_runs "$scratch"
