@@ -1,5 +1,7 @@
 #include "pace.h"
 
+#include "wait.h"
+
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -124,8 +126,12 @@ static void assert_adds_up(const struct pace *p)
 
 void pace_run(struct pace *p, int port, int status, const char *words)
 {
+	int64_t begin_us = now_us();
+
 	pace_start(p, port, words);
 	pace_end(p);
+	/* Runs of at most three seconds: it must end with the last answer, and not wait until a time-out of 60 s is over. */
+	ck_assert_int_lt(now_us() - begin_us, PATIENCE_US);
 	ck_assert_msg(p->status == status, "exit status %d\n%s%s", p->status, p->out, p->err);
 	if (p->json != NULL)
 		assert_adds_up(p);
