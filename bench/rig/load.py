@@ -31,8 +31,8 @@ def check_body(port, path, golden):
         raise RigError(f"http://127.0.0.1:{port}{path} answers {status} with {len(body)} bytes, not what tests/golden/{golden} holds")
 
 
-def start_wrk(url, connections, seconds, timeout="30s", script=None):
-    words = ["/usr/bin/wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", timeout]
+def start_wrk(url, connections, seconds, timeout="30s", script=None, threads=2):
+    words = ["/usr/bin/wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", timeout]
     words += ["-s", str(script)] if script else []
     return subprocess.Popen(words + [url], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
