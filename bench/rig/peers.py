@@ -10,7 +10,7 @@ from .stack import PROJECT, RigError, free_ports, run_quietly
 FOLDERS = {
     "django": ("django-gunicorn", ("python3", "python3-django", "gunicorn", "python3-psycopg2")),
     "php-fpm": ("php-fpm", ("php8.2-fpm", "php8.2-pgsql", "php8.2-opcache", "nginx")),
-    "aiohttp": ("aiohttp-asyncpg", ("python3", "python3-aiohttp", "python3-asyncpg", "python3-uvloop", "python3-ujson", "gunicorn")),
+    "aiohttp": ("aiohttp-asyncpg", ("python3", "python3-aiohttp", "python3-asyncpg", "python3-uvloop", "python3-ujson")),
     "fastify": ("fastify-pg", ("nodejs",)),
 }
 PEERS = tuple(FOLDERS)

@@ -1,9 +1,12 @@
-"""The three paths on aiohttp and asyncpg; gunicorn runs make_app once in each of its processes."""
+"""The three paths on aiohttp and asyncpg: WORKERS processes, each with a listening socket of its own on the same port."""
 import os
+import signal
+import sys
 from pathlib import Path
 
 import asyncpg
 import ujson
+import uvloop
 from aiohttp import web
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(os.environ["SQL_DIR"]).glob("*.sql")}
@@ -47,3 +50,37 @@ async def make_app():
         app.router.add_get(f"/{name}", rows_of(name))
     app.cleanup_ctx.append(pool)
     return app
+
+
+def work():
+    uvloop.install()
+    web.run_app(make_app(), host=os.environ["LISTEN"], port=int(os.environ["PORT"]), reuse_port=True, backlog=4096, keepalive_timeout=65,
+                access_log=None, print=None)
+
+
+def lead(count):
+    """Starts the processes; when it is told to end, or one of them has ended, all end."""
+    def leave(*_):
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    children = []
+    try:
+        for _ in range(count):
+            pid = os.fork()
+            if pid == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                children.clear()
+                work()
+                return
+            children.append(pid)
+        ended = os.wait()[0]
+        children.remove(ended)
+        sys.exit(f"process {ended} has ended")
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    lead(int(os.environ["WORKERS"]))
