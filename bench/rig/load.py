@@ -60,6 +60,15 @@ def _microseconds(percentile, text):
     return float(found[1]) * UNITS[found[2]] if found else None
 
 
+def _wrk_latency(text):
+    """The means and percentiles that wrk gives, in microseconds; None when nothing was answered."""
+    found = {f"p{n}": _microseconds(n, text) for n in (50, 75, 90, 99)}
+    head = re.search(r"^\s+Latency\s+([\d.]+)(us|ms|s|m|h)\s+[\d.]+(?:us|ms|s|m|h)\s+([\d.]+)(us|ms|s|m|h)", text, re.MULTILINE)
+    if head is None or not found["p50"]:
+        return None
+    return {"mean": float(head[1]) * UNITS[head[2]], **found, "p99_9": None, "max": float(head[3]) * UNITS[head[4]]}
+
+
 def parse_wrk(text):
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     counts = [int(n) for n in errors.groups()] if errors else [0] * 4
@@ -67,7 +76,7 @@ def parse_wrk(text):
     if rate is None:
         raise RigError(f"wrk's output is not understood:\n{text}")
     return {"rate": rate, "requests": int(_number(r"^\s*(\d+) requests in", text) or 0),
-            "p50_us": _microseconds(50, text), "p99_us": _microseconds(99, text),
+            "p50_us": _microseconds(50, text), "p99_us": _microseconds(99, text), "latency_us": _wrk_latency(text),
             "non_2xx": int(_number(r"Non-2xx or 3xx responses: (\d+)", text) or 0),
             "socket_errors": dict(zip(("connect", "read", "write"), counts)), "timeouts": counts[3], "raw": text}
 

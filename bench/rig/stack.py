@@ -162,9 +162,13 @@ class NullStack:
                "FILES": str(process.raise_file_limit()), "USER_LINE": "user www-data;" if ROOT else ""}
         config = self.run_dir / "nginx"
         run_quietly(["nginx/render", str(config), "main"], env, "nginx/render fails")
+        shutil.copy(PROJECT / "tests/golden/agents.json", self.run_dir / "static.json")
+        (self.run_dir / "static.json").chmod(0o644)
         with open(config / "agents-fcgi/server.conf", "a", encoding="utf-8") as f:
             f.write("\nlocation = /return200 {\n  default_type application/json;\n"
-                    "  return 200 '{\"hello\": \"world\"}';\n}\n")
+                    "  return 200 '{\"hello\": \"world\"}';\n}\n"
+                    "location = /static {\n  default_type application/json;\n"
+                    f"  alias {self.run_dir}/static.json;\n  sendfile on;\n  open_file_cache max=10;\n}}\n")
         self._spawn("nginx", ["/usr/sbin/nginx", "-p", str(self.run_dir), "-e", str(self.run_dir / "nginx.log"),
                               "-c", str(self.nginx_config())])
         self._wait_for("nginx", lambda: accepts(self.port))
