@@ -209,7 +209,7 @@ def parse_arguments(known, words):
           "durations: hours). Exit status: 0 measured, 1 measured but incomplete, 2 could not measure, 130 interrupted.")
     p.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (quick)")
     p.add_argument("--scenarios", default="all", help="names with commas between; all: those of the profile (all)")
-    p.add_argument("--peers", default="all", help=f"{', '.join(peers.PEERS)}, with commas between; all or none (all)")
+    p.add_argument("--peers", default="", help=f"{', '.join(peers.PEERS)}, with commas between; all or none (all; in smoke none)")
     p.add_argument("--name", default="", help="the result goes to bench/results/NAME (profile and time)")
     p.add_argument("--workers", type=report.positive, default=16, help="of the service (16)")
     p.add_argument("--seed", type=int, default=1, help="of the order and the intervals (1)")
@@ -252,9 +252,7 @@ def duration(seconds):
 
 def main(known, words):
     args = parse_arguments(known, words)
-    wanted = peers.parse(args.peers)
-    if args.profile == "smoke" and args.peers == "all":
-        wanted = []
+    wanted = peers.parse(args.peers or ("none" if args.profile == "smoke" else "all"))
     systems = [f"{name} {form}" for name in wanted for form in peers.forms(name)]
     settings = Settings(args.profile, tuple(systems), args.workers, args.seed)
     scenarios = choose_scenarios(known, args, settings)
