@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 from . import environment, load, peers, process, tools
-from .scenario import SERVICES, SHARE_OFF, SHARE_ON, Target
+from .scenario import PATHS, SERVICES, SHARE_OFF, SHARE_ON, Target
 from .stack import PROJECT, NullStack, RigError, Stack, wait_until
 
 GOLDEN = PROJECT / "tests/golden"
@@ -151,11 +151,17 @@ class Lab:
         """A record of a closed loop on the target. `body`: see body_file()."""
         self.check(target, point.path, body)
         url = target.url(point.path)
-        if (target.name, point.path) not in self._warm:
-            tools.wrk(url, connections=connections, seconds=1, threads=threads, before=target.client)
-            self._warm.add((target.name, point.path))
+        self._warm_up(target, connections)
         return self._measured(target, point, body, lambda before: tools.wrk(
             url, connections=connections, seconds=seconds, threads=threads, before=before, **options))
+
+    def _warm_up(self, target, connections):
+        """A second of all paths at once, when a system has just come up."""
+        if target.base_url not in self._warm:
+            mixed = () if target.name in KINDS and target.name not in SERVICES else (PROJECT / "bench/rig/mixed.lua", *PATHS)
+            path = next(iter(target.elsewhere), "/index")
+            tools.wrk(target.url(path), connections=connections, seconds=1, threads=2, before=target.client, script=mixed)
+            self._warm.add(target.base_url)
 
     def pace(self, target, point, *, rate, connections, seconds, warmup_s=1, body=None, **options):
         """A record of an open loop on the target; each answer is compared."""

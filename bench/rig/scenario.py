@@ -8,7 +8,7 @@ SERVICES = (SHARE_OFF, SHARE_ON)
 HEADLINE = SHARE_OFF
 PROFILES = ("smoke", "quick", "full")
 # Bringing a system up, warming it up, looking at its answers, ending it; for the estimate only.
-SYSTEM_S, RUN_S = 5.0, 0.7
+SYSTEM_S, RUN_S = 2.0, 0.3
 
 
 @dataclass(frozen=True)

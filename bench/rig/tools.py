@@ -37,9 +37,10 @@ def _of_histogram(histogram):
     return {name: histogram[f"{name}_us"] for name in LATENCIES} if histogram["count"] else None
 
 
-def wrk(url, *, connections, seconds, threads, timeout_s=30, before=()):
+def wrk(url, *, connections, seconds, threads, timeout_s=30, before=(), script=()):
     """A closed loop: `connections` clients, each of which waits for its answer before it asks again."""
-    words = ["wrk", f"-t{min(threads, connections)}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", f"{timeout_s}s", url]
+    words = ["wrk", f"-t{min(threads, connections)}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", f"{timeout_s}s",
+             *(["-s", str(script[0])] if script else []), url, *(["--", *script[1:]] if script else [])]
     text = _run([*before, *words])
     found = load.parse_wrk(text)
     return {"tool": "wrk", "command": words, "requests": found["requests"], "rate": found["rate"], "rate_asked": None,

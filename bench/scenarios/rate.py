@@ -28,7 +28,7 @@ class Rate4000(OverLink):
     in_profiles = ("smoke", "quick", "full")
     profiles = {
         "smoke": {"rounds": 1, "seconds": 1, "warmup_s": 1, "timeout_s": 5, "paths": PATHS[:1], "peers": ()},
-        "quick": {"rounds": 1, "seconds": 10, "warmup_s": 1, "timeout_s": 10, "paths": PATHS, "peers": ("django published", "django best")},
+        "quick": {"rounds": 1, "seconds": 6, "warmup_s": 1, "timeout_s": 5, "paths": PATHS, "peers": ("django published", "django best")},
         "full": {"rounds": 3, "seconds": 300, "warmup_s": 5, "timeout_s": 30, "paths": PATHS, "peers": None},
     }
 
@@ -42,6 +42,6 @@ class Rate10(OverLink):
     in_profiles = ("smoke", "quick", "full")
     profiles = {
         "smoke": {"rounds": 1, "seconds": 1, "warmup_s": 0, "timeout_s": 5, "paths": PATHS[:1], "peers": ()},
-        "quick": {"rounds": 1, "seconds": 6, "warmup_s": 0, "timeout_s": 10, "paths": PATHS, "peers": ("django published", "django best")},
+        "quick": {"rounds": 1, "seconds": 4, "warmup_s": 0, "timeout_s": 5, "paths": PATHS, "peers": ("django published", "django best")},
         "full": {"rounds": 3, "seconds": 30, "warmup_s": 0, "timeout_s": 30, "paths": PATHS, "peers": None},
     }
