@@ -6,7 +6,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 
-from . import environment, load, peers, process, tools
+from . import environment, peers, process, tools
 from .scenario import PATHS, SERVICES, SHARE_OFF, SHARE_ON, Target
 from .stack import PROJECT, NullStack, RigError, Stack, wait_until
 

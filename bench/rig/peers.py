@@ -2,7 +2,6 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 from .stack import PROJECT, RigError, free_ports, run_quietly
 
