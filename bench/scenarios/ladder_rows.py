@@ -46,9 +46,11 @@ class LadderRows(Scenario):
             end_tree(self.database.pid(part))
         # Its work would fall into the measurements.
         self.database.sql("ALTER TABLE agentfeatures SET (autovacuum_enabled = off)")
-        yield
-        lab.clear()
-        self.database.stop()
+        try:
+            yield
+        finally:
+            lab.clear()
+            self.database.stop()
 
     def measure(self, lab, point):
         rows = dict(point.step)["rows"]

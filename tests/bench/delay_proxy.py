@@ -13,11 +13,12 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+import cases
+from cases import PROJECT, await_
+
 PROXY = os.environ.get("DELAY_PROXY") or str(PROJECT / "build/bench/delay_proxy")
 PATIENCE_S = 60
 HELD = 1 << 20  # of a line, as the proxy has it
@@ -115,13 +116,6 @@ def between(serve=echo, delay_ms=5.0, files=None):
         assert status == 0, f"exit status {status}: {proxy.errors.read_text(encoding='utf-8')}"
         assert not proxy.path.exists(), "its socket is left behind"
         assert not [error for error in server.errors if isinstance(error, AssertionError)], server.errors
-
-
-def until(condition, what):
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
 
 
 def receive(connection, size):
@@ -263,7 +257,7 @@ def test_not_to_the_server():
     with between(note, 10_000) as (proxy, _), proxy.connect() as client:
         begin = time.monotonic()
         client.sendall(b"x")
-        until(lambda: arrived, "nothing arrives at the server")
+        await_(lambda: arrived, "nothing arrives at the server")
         assert arrived[0] - begin < 8, "what the client sends is held back"
 
 
@@ -297,7 +291,7 @@ def test_order():
         sender.start()
         assert digest_of_rest(client) == (len(down), hashlib.sha256(down).hexdigest())
         sender.join()
-        until(lambda: seen, "the server does not see the end")
+        await_(lambda: seen, "the server does not see the end")
         assert seen == [(len(up), hashlib.sha256(up).hexdigest())]
 
 
@@ -348,7 +342,7 @@ def test_many():
             client.close()
         thread.join(PATIENCE_S)
         assert not thread.is_alive(), "the server does not see all of them end"
-        until(lambda: proxy.files() <= idle, "descriptors are left open")
+        await_(lambda: proxy.files() <= idle, "descriptors are left open")
         assert proxy.end() == 0
 
 
@@ -385,9 +379,9 @@ def test_server_half_closes():
             assert receive(client, 3) == b"bye" and client.recv(1) == b""
             assert time.monotonic() - begin >= 0.050
             client.sendall(b"still")
-            until(lambda: got == [b"still"], "what follows a half-close does not arrive")
+            await_(lambda: got == [b"still"], "what follows a half-close does not arrive")
             is_idle(proxy)
-        until(lambda: got == [b"still", "end"], "the end does not arrive")
+        await_(lambda: got == [b"still", "end"], "the end does not arrive")
 
 
 def test_descriptors():
@@ -413,7 +407,7 @@ def test_descriptors():
                 client.sendall(b"r" + b"x" * 100_000)
                 assert client.recv(1) == b""
             proxy.connect().close()
-        until(lambda: proxy.files() == idle, f"{proxy.files() - idle} descriptors are left")
+        await_(lambda: proxy.files() == idle, f"{proxy.files() - idle} descriptors are left")
         assert any(isinstance(error, (BrokenPipeError, ConnectionResetError)) for error in server.errors), "the server is not told"
         is_idle(proxy)
 
@@ -458,7 +452,7 @@ def test_bound_to_client():
     state["go on"] = threading.Event()
     with between(serve, 5) as (proxy, _), proxy.connect() as client:
         before = proxy.memory_kb()
-        until(lambda: "sent" in state, "the server does not stop sending")
+        await_(lambda: "sent" in state, "the server does not stop sending")
         assert HELD / 2 < state["sent"] < 4 * HELD, f"{state['sent']:,} bytes taken from the server, and nobody reads them"
         assert proxy.memory_kb() - before < 8 * 1024, f"{before} kB have become {proxy.memory_kb()}"
         is_idle(proxy)
@@ -484,7 +478,7 @@ def test_bound_to_server():
         go_on.set()
         client.sendall(data[sent:])
         client.shutdown(socket.SHUT_WR)
-        until(lambda: seen, "the server does not see the end")
+        await_(lambda: seen, "the server does not see the end")
         assert seen == [(len(data), hashlib.sha256(data).hexdigest())]
 
 
@@ -497,10 +491,10 @@ def test_full_and_gone():
         idle = proxy.files()
         with proxy.connect() as client:
             client.sendall(b"x" * 1000)
-            until(lambda: proxy.memory_kb() and proxy.files() == idle + 2, "not connected")
+            await_(lambda: proxy.memory_kb() and proxy.files() == idle + 2, "not connected")
             time.sleep(1.5)
             is_idle(proxy)
-        until(lambda: proxy.files() == idle, "descriptors are left open")
+        await_(lambda: proxy.files() == idle, "descriptors are left open")
 
 
 def test_few_descriptors():
@@ -508,8 +502,8 @@ def test_few_descriptors():
         clients = [proxy.connect() for _ in range(20)]
         for client in clients:
             client.sendall(b"x")
-        until(lambda: "have to wait" in proxy.errors.read_text(encoding="utf-8"), "it does not say that clients have to wait")
-        until(lambda: len(readable(clients)) >= 5, "with 24 descriptors it serves less than five")
+        await_(lambda: "have to wait" in proxy.errors.read_text(encoding="utf-8"), "it does not say that clients have to wait")
+        await_(lambda: len(readable(clients)) >= 5, "with 24 descriptors it serves less than five")
         is_idle(proxy)
         served = readable(clients)
         assert len(served) < 12, f"{len(served)} served with 24 descriptors"
@@ -557,28 +551,7 @@ def test_signals():
             assert client.recv(100) in (b"", b"on its way")
 
 
-TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]
-
-
-def main():
-    if not os.access(PROXY, os.X_OK):
-        print(f"{PROXY} is not built: make build/bench/delay_proxy", file=sys.stderr)
-        return 2
-    passed = failed = 0
-    for test in TESTS:
-        name = test.__name__.removeprefix("test_").replace("_", " ")
-        try:
-            test()
-        except Exception:  # pylint: disable=broad-except
-            print(f"not ok delay proxy: {name}")
-            print("".join(f"    {line}\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
-            failed += 1
-        else:
-            print(f"ok delay proxy: {name}", flush=True)
-            passed += 1
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    if not os.access(PROXY, os.X_OK):
+        sys.exit(f"{PROXY} is not built: make build/bench/delay_proxy")
+    sys.exit(cases.run(globals()))
