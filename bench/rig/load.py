@@ -45,15 +45,15 @@ def start_wrk(url, connections, seconds, timeout="30s", script=None, threads=2):
     return start(words + [url])
 
 
-def finish(child):
-    """Its output; a child that outlives an interrupt is ended."""
+def finish(child, good=(0,)):
+    """Its output; a child that outlives an interrupt is ended, one whose exit status is none of the good ones is an error."""
     try:
         output = child.communicate()[0]
     except BaseException:
         child.kill()
         child.wait()
         raise
-    if child.returncode != 0:
+    if child.returncode not in good:
         raise RigError(f"{' '.join(child.args)} failed:\n{output.rstrip()}")
     return output
 
