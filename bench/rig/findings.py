@@ -1,5 +1,6 @@
 """What a result says in words. Every figure in these sentences is computed from it; a sentence without figures is left out."""
 import functools
+import re
 
 from . import names, summary
 from .scenario import HEADLINE
@@ -236,10 +237,9 @@ def remarks(result):
     data, found = result.data, []
     void = [run for run in result.runs if run["void"] is not None]
     if void:
-        reasons = {}
-        for run in void:
-            reasons[run["void"]] = reasons.get(run["void"], 0) + 1
-        words = "; ".join(f"{' '.join(reason.split())}{f' ({count} times)' if count > 1 else ''}" for reason, count in reasons.items())
+        # Those that differ in their figures only are told once.
+        reasons = summary.group([" ".join(run["void"].split()) for run in void], lambda reason: re.sub(r"[\d.,]*\d", "0", reason))
+        words = "; ".join(alike[0] + (f" (and {len(alike) - 1} like it)" if len(alike) > 1 else "") for alike in reasons.values())
         are = "is" if len(void) == 1 else "are"
         found.append(f"{len(void):,} of {counted(len(result.runs), 'run')} {are} void and in no median: {words}.")
     once = [scenario["name"] for scenario in data["scenarios"] if result.entries(scenario["name"])

@@ -72,7 +72,7 @@ def throughput(result):
 
 
 def _stacked_panels(entries, member, divisor, excluded=()):
-    """A panel for each path: components stacked. A bar that is many times as long as the service's is cut, and says so."""
+    """A panel for each path: components stacked. A bar that is many times as long as the service's is shortened, and says so."""
     panels = []
     for path in paths(entries):
         rows = []
@@ -87,19 +87,19 @@ def _stacked_panels(entries, member, divisor, excluded=()):
             rows.append(Bar(entry["system"], total + beside, text, colour(entry["system"]),
                             parts=[(COMPONENTS.get(part, OTHER_COLOUR), parts[part]) for part in order]))
         if rows:
-            panels.append(Panel(path, _cut(rows)))
+            panels.append(Panel(path, _shortened(rows)))
     return panels
 
 
-def _cut(rows):
+def _shortened(rows):
     own = next((row.value for row in rows if row.label == HEADLINE), None) or sorted(row.value for row in rows)[len(rows) // 2]
     within = max((row.value for row in rows if row.value <= LONGEST * own), default=own)
     for row in rows:
         if row.value > LONGEST * own:
             share = 1.1 * within / row.value
             row.parts = [(shade, value * share) for shade, value in row.parts]
-            row.text += " (bar cut)"
-            row.value, row.cut = 1.1 * within, True
+            row.text += " (shortened)"
+            row.value, row.short = 1.1 * within, True
     return rows
 
 
@@ -109,14 +109,17 @@ def _component_legend(entries, member):
             for part in sorted(present, key=lambda part: names.rank(part, COMPONENTS))]
 
 
+CPU_CAPTION = ("Medians over the rounds. The sum of the system's own components, + what the load generator took beside them. Shorter is "
+               "better. A shortened bar, with a gap in it, shows the shares of its parts, and not by its length what they take.")
+
+
 def cpu(result):
     for placement, ending, words in placements(result, "closed-local"):
         entries = [entry for entry in result.entries("closed-local", placement=placement) if entry["cpu_us"]]
         panels = _stacked_panels(entries, "cpu_us", 1, ("client",))
         if panels:
             yield plots.bars(f"cpu{ending}", f"CPU time of a request, by component{words}",
-                             "Medians over the rounds. The sum of the system's own components, + what the load generator took beside them. "
-                             "Shorter is better.",
+                             CPU_CAPTION,
                              panels, "microseconds of CPU a request", legend=_component_legend(entries, "cpu_us"), digits_in_bars=True)
 
 

@@ -21,7 +21,7 @@ TRUE_WIDTH = {**dict.fromkeys("ijl.,:;|'!()[]/ ", 0.39), **dict.fromkeys("mwMW%@
 
 @dataclass
 class Bar:
-    """A row. `low` and `high`: the interval, None when there is none. `parts` of a stacked bar: [(colour, value)]. `cut`: the bar is
+    """A row. `low` and `high`: the interval, None when there is none. `parts` of a stacked bar: [(colour, value)]. `short`: the bar is
     shorter than its figure, and is drawn with a gap that says so."""
 
     label: str
@@ -31,7 +31,7 @@ class Bar:
     low: float = None
     high: float = None
     parts: list = None
-    cut: bool = False
+    short: bool = False
 
 
 @dataclass
@@ -250,11 +250,11 @@ def _bar_panel(script, panel, edges, unit, digits_in_bars):
         for colour, value in row.parts or [(row.colour, row.value)]:
             boxes.append((done, done + value, index + 0.5, BAR / ROW / 2, int(colour[1:], 16)))
             shown = f"{value:,.0f}"
-            if digits_in_bars and not row.cut and value / most * width > text_width(shown, FONT - 3) + 6:
+            if digits_in_bars and not row.short and value / most * width > text_width(shown, FONT - 3) + 6:
                 dark = _is_dark(colour)
                 script.text(left + (done + value / 2) / most * width, middle, shown, "center", "#FFFFFF" if dark else INK, FONT - 3)
             done += value
-        if row.cut:
+        if row.short:
             x = left + row.value * 0.93 / most * width
             for shift in (0, 9):
                 script.line(x + shift, middle + BAR / 2 + 2, x + shift + 8, middle - BAR / 2 - 2, "#FFFFFF", 3.5, front=True)

@@ -34,8 +34,8 @@ def of_system(published, scenario, path, system):
     return in_words(one["figures"][key]) if one and key in one["figures"] else None
 
 
-def of_others(published, scenario, path):
-    """[(title, words)] of the applications that no system here stands for."""
+def of_others(published, scenario, path, systems):
+    """[(title, words)] of the applications that none of these systems stands for."""
     one = measurement(published, scenario, path)
     return [(published["applications"][key]["title"], in_words(figures)) for key, figures in (one["figures"] if one else {}).items()
-            if published["applications"][key]["system"] is None]
+            if published["applications"][key]["system"] not in systems]

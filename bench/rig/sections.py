@@ -85,7 +85,7 @@ def throughput_table(result, caption, entries, figures):
         rows.append([*cells(entry), *([names.rate(asked[id(entry)])] if some_asked else []), rate_cell(entry), ratio_cell(entry),
                      verdict_cell(entry), names.errors(entry["errors"]), _runs_cell(entry), *([before] if shown else [])])
     if shown:
-        others = published.of_others(figures, scenario, path)
+        others = published.of_others(figures, scenario, path, {entry["system"] for entry in entries})
         rows += [[f"{title}, published only", *[names.NOTHING] * (len(head) - 2), words] for title, words in others]
     text = [index for index, name in enumerate(head) if name in (*heads, "verdict", "errors", figures["label"])]
     return Table(caption, head, rows, tuple(text))
@@ -100,10 +100,9 @@ def cost_table(caption, entries):
     present = {part for entry in entries for part in (*entry["cpu_us"], *(entry["pss_kb"] or {}))}
     parts = sorted(present - {"client"}, key=lambda part: names.rank(part, names.COMPONENTS))
     generator = ["client"] if any("client" in entry["cpu_us"] for entry in entries) else []
-    counted = any(entry["queries_per_request"] is not None for entry in entries)
     word = names.COMPONENT_NAMES
     head = [*heads, "CPU µs", *(f"{word.get(part, part)} µs" for part in parts), *(f"{word[part]} µs" for part in generator),
-            "PSS MiB", *(f"{word.get(part, part)} MiB" for part in parts), *(["queries"] if counted else [])]
+            "PSS MiB", *(f"{word.get(part, part)} MiB" for part in parts)]
     rows = []
     for entry in entries:
         cpu, memory = entry["cpu_us"], entry["pss_kb"] or {}
@@ -111,9 +110,19 @@ def cost_table(caption, entries):
         rows.append([*cells(entry), names.number(sum(own), 0) if own else names.NOTHING,
                      *(_micro(cpu.get(part)) for part in (*parts, *generator)),
                      names.number(sum(memory.values()) / 1024, 0) if memory else names.NOTHING,
-                     *(names.number(memory[part] / 1024, 0) if part in memory else names.NOTHING for part in parts),
-                     *([names.number(entry["queries_per_request"], 3)] if counted else [])])
+                     *(names.number(memory[part] / 1024, 0) if part in memory else names.NOTHING for part in parts)])
     return Table(caption, head, rows, tuple(range(len(heads))))
+
+
+def queries_table(caption, entries):
+    """What PostgreSQL counted; None where it did not."""
+    entries = [entry for entry in entries if entry["queries_per_request"] is not None]
+    if not entries:
+        return None
+    heads, cells = _where(entries)
+    rows = [[*cells(entry), names.number(entry["queries_per_request"], 3), names.errors(entry["errors"]), _runs_cell(entry)]
+            for entry in entries]
+    return Table(caption, [*heads, "queries a request", "errors", "runs"], rows, (*range(len(heads)), len(heads) + 1))
 
 
 def _micro(value):
@@ -148,7 +157,10 @@ def latency_tables(result, caption, entries):
 
 def _tables(result, caption, entries, figures):
     """What is looked at most is open: rates, then what they cost; latencies of open loops, which are what those were measured for."""
-    tables = [throughput_table(result, f"{caption}: throughput", entries, figures),
+    # A scenario that only counts queries has no rates.
+    rated = [entry for entry in entries if entry["rate"] or entry["queries_per_request"] is None]
+    tables = [throughput_table(result, f"{caption}: throughput", rated, figures) if rated else None,
+              queries_table(f"{caption}: database queries", entries),
               cost_table(f"{caption}: cost of a request, memory after the run", entries),
               *latency_tables(result, caption, entries)]
     return [table for table in tables if table]
@@ -246,6 +258,8 @@ def environment(result):
 
 def link(data):
     """In words, as far as it was measured."""
+    if data.get("how"):
+        return f"Link: {data['how'].rstrip('.')}"
     parts = []
     if data.get("rate_mbit_asked") is not None:
         parts.append(f"set to {data['rate_mbit_asked']:,.0f} Mb/s")
@@ -254,11 +268,11 @@ def link(data):
     round_trip = data.get("rtt_us") or {}
     told = [f"{word} {names.duration(round_trip[word])}" for word in ("min", "median", "p99") if round_trip.get(word) is not None]
     parts += [f"round trip {', '.join(told)}"] if told else []
-    if data.get("delay_ms_asked"):
-        parts.append(f"{data['delay_ms_asked']:g} ms of delay added")
-    elif data.get("netem") is False:
+    if data.get("netem") is False:
         parts.append("no delay added, because the kernel has no netem")
-    return f"Link: {data.get('how') or 'a network link'}; {', '.join(parts)}"
+    elif data.get("delay_ms_asked"):
+        parts.append(f"{data['delay_ms_asked']:g} ms of delay added")
+    return f"Link: {', '.join(parts) or 'not described'}"
 
 
 def _interval_words(result):

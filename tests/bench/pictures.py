@@ -104,10 +104,10 @@ def test_bars_are_as_long_as_their_figures():
     assert abs(lengths[0] / lengths[1] - 4) < 0.01, lengths
 
 
-def test_a_bar_that_is_cut_says_so():
+def test_a_bar_that_is_shortened_says_so():
     panels = pictures._stacked_panels([{"system": name, "path": "/x", "cpu_us": {"app": us, "client": 1.0}} for name, us in
                                        ((OFF, 10.0), ("django best", 30.0), ("django published", 500.0))], "cpu_us", 1, ("client",))
-    equal([(row.cut, row.text) for row in panels[0].rows], [(False, "10 + 1"), (False, "30 + 1"), (True, "500 + 1 (bar cut)")])
+    equal([(row.short, row.text) for row in panels[0].rows], [(False, "10 + 1"), (False, "30 + 1"), (True, "500 + 1 (shortened)")])
     assert panels[0].rows[2].value < 50
 
 

@@ -160,8 +160,8 @@ class Maker:
             run |= {"tool": "pace", "command": ["pace", "-R", str(asked), "-c", "400" if asked > 100 else "10", "-d", f"{self.seconds}s",
                                                 "--expect", "expect.json", "http://127.0.0.1:8004" + path]}
         elif scenario == "queries":
-            rate = 0.0
-            run |= {"tool": "count", "command": ["count", path], "requests": 1600}
+            rate = None
+            run |= {"tool": "count", "command": ["GET", path], "requests": 1600}
         else:
             rate, connections = able, step.get("connections", 400)
             wait = connections / able * 1e6
@@ -172,10 +172,12 @@ class Maker:
             if system == "pgbench":
                 run |= {"tool": "pgbench", "command": ["pgbench", "-M", "prepared", "-c", "8"], "latency_us": None}
         requests = run["requests"] or int(rate * self.seconds)
+        counts = rate is None
         cpu = {part: round(us[PATHS.index(path)] * rng.lognormvariate(0, 0.05), 2) for part, us in CPU[system].items()}
         pss = {part: int(kb * rng.lognormvariate(0, 0.02)) for part, kb in PSS.get(system, {}).items()}
-        run |= {"requests": requests, "rate": round(rate, 2), "cpu_us": {"client": round(rng.uniform(17, 25), 2), **cpu},
-                "pss_kb": pss or None,
+        run |= {"requests": requests, "rate": None if counts else round(rate, 2),
+                "cpu_us": {} if counts else {"client": round(rng.uniform(17, 25), 2), **cpu},
+                "pss_kb": None if counts else pss or None,
                 "seconds": self.seconds + 0.01, "steal": round(rng.uniform(0, 0.004), 4), "void": None,
                 "queries_per_request": None if scenario != "queries" else 1.0 if system == OFF else 0.21}
         return run, outputs
@@ -218,7 +220,7 @@ def make(folder, seed=1, *, systems=(*SERVICES, *PEERS, *LIMITS), scenarios=tupl
     for turn in range(1, rounds + 1):
         for scenario, system, path, step, placement, again, asked in maker.rng.sample(todo, len(todo)):
             run, outputs = maker.run(scenario, system, path, step, placement, again, asked)
-            if system in SERVICES:
+            if system in SERVICES and scenario != "queries":
                 run["rate"] = round(run["rate"] * (1 if asked else faster), 2)
             if scenario == "rate-4000" and system == silent:
                 unanswered(run)
