@@ -168,12 +168,15 @@ def hops(result):
 def slow_db(result):
     for placement, ending, words in placements(result, "slow-db"):
         entries = result.entries("slow-db", placement=placement)
-        panels = []
-        for path in paths(entries):
-            mine = [entry for entry in entries if entry["path"] == path]
-            label = [f"{entry['system']}, {names.step_text(entry['step'])}" if entry["step"] else entry["system"] for entry in mine]
-            panels.append(Panel(f"{path}: requests a second", [rate_bar(entry, words) for entry, words in zip(mine, label)]))
-        yield plots.bars(f"slow-db{ending}", f"A database that answers later: {command_words(result, 'slow-db')}{words}",
+        panels = {}
+        for entry in entries:
+            delay = {name: value for name, value in entry["step"].items() if name == "delay_ms"}
+            rest = names.step_text({name: value for name, value in entry["step"].items() if name != "delay_ms"})
+            title = f"{entry['path']}{', ' if rest else ''}{rest}"
+            label = f"{entry['system']}, {names.step_text(delay)}" if delay else entry["system"]
+            panels.setdefault(title, []).append(rate_bar(entry, label))
+        panels = [Panel(title, rows) for title, rows in panels.items()]
+        yield plots.bars(f"slow-db{ending}", f"Requests a second before a database that answers later{words}",
                          "With sharing, requests that wait for the same query get its one result.", panels, "requests a second")
 
 
@@ -222,28 +225,29 @@ def _spectrum(title, found):
     return Panel(title, rows, x, plots.log_axis("latency", values, names.tick))
 
 
+def _against_rate(result, path, entries, which, words):
+    """A percentile of each system at the rates that it was asked for."""
+    rows = []
+    for system in dict.fromkeys(entry["system"] for entry in entries):
+        mine = [(result.rate_asked(entry), entry["latency_us"].get(which)) for entry in entries if entry["system"] == system]
+        points = sorted((asked, max(latency, 1)) for asked, latency in mine if asked and latency is not None)
+        if points:
+            rows.append(Line(system, colour(system), points, MARKS.get(system, 7)))
+    if not rows:
+        return None
+    x = plots.linear_axis("requests a second asked for", max(point[0] for row in rows for point in row.points))
+    return Panel(f"{path}, {words}", rows, x, plots.log_axis("latency", [point[1] for row in rows for point in row.points], names.tick))
+
+
 def ladder_rate(result):
     for placement, ending, words in placements(result, "ladder-rate"):
         entries = [entry for entry in result.entries("ladder-rate", placement=placement) if entry["latency_us"]]
-        panels = []
-        for path in paths(entries):
-            rows = []
-            for system in dict.fromkeys(entry["system"] for entry in entries if entry["path"] == path):
-                mine = [(result.rate_asked(entry), entry["latency_us"]) for entry in entries
-                        if (entry["path"], entry["system"]) == (path, system)]
-                mine = sorted(((asked, latency) for asked, latency in mine if asked), key=lambda pair: pair[0])
-                for which, dash in (("p99", 1), ("p50", 2)):
-                    points = [(asked, max(latency[which], 1)) for asked, latency in mine if latency.get(which) is not None]
-                    if points:
-                        rows.append(Line(f"{system} {which}", colour(system), points, dash, MARKS.get(system, 7)))
-            if rows:
-                x = plots.linear_axis("requests a second asked for", max(point[0] for row in rows for point in row.points))
-                y = plots.log_axis("latency", [point[1] for row in rows for point in row.points], names.tick)
-                panels.append(Panel(path, rows, x, y))
+        panels = [_against_rate(result, path, [entry for entry in entries if entry["path"] == path], which, percentile)
+                  for path in paths(entries) for which, percentile in (("p99", "99th percentile"), ("p50", "median"))]
+        panels = [panel for panel in panels if panel]
         if panels:
             yield plots.lines(f"ladder-rate{ending}", f"Latency against rate{words}",
-                              "Each system at shares of its own measured capacity, from the intended start: solid the 99th percentile, "
-                              "dashed the median.",
+                              "Each system at shares of its own measured capacity, from the moment at which a request was meant to start.",
                               panels)
 
 
@@ -275,7 +279,7 @@ def _by_system(entries, figure):
     for system in dict.fromkeys(entry["system"] for entry in entries):
         points = [(names.step_value(entry["step"]), *figure(entry)) for entry in entries if entry["system"] == system and figure(entry)]
         if points:
-            rows.append(Line(system, colour(system), sorted(points), 1, MARKS.get(system, 7)))
+            rows.append(Line(system, colour(system), sorted(points), MARKS.get(system, 7)))
     return rows
 
 

@@ -36,12 +36,11 @@ class Bar:
 
 @dataclass
 class Line:
-    """`points`: [(x, y)] or [(x, y, low, high)]. `dash`: 1 solid, 2 dashed. `mark`: gnuplot's point type, 0 for none."""
+    """`points`: [(x, y)] or [(x, y, low, high)]. `mark`: gnuplot's point type, 0 for none."""
 
     label: str
     colour: str
     points: list
-    dash: int = 1
     mark: int = 0
 
 
@@ -83,6 +82,13 @@ class Picture:
 
 def text_width(text, size=FONT):
     return sum(TRUE_WIDTH.get(letter, 0.66) for letter in text) * size
+
+
+def fitted(text, width, size=FONT - 1):
+    """The text, or as much of its beginning as there is room for."""
+    while text and text_width(text, size) > width:
+        text = text.removesuffix("…")[:-1].rstrip() + "…" if len(text) > 2 else ""
+    return text
 
 
 def quoted(text):
@@ -214,7 +220,7 @@ def _panel_title(panel):
 
 def bars(name, title, caption, panels, unit, *, legend=(), digits_in_bars=False):
     """Horizontal bars. The axis of each panel is its own, and says so by its numbers."""
-    left = min(330, max(text_width(row.label, FONT - 1) for panel in panels for row in panel.rows) + 26)
+    left = min(WIDTH / 2, max(text_width(row.label, FONT - 1) for panel in panels for row in panel.rows) + 26)
     right = WIDTH - 14
     height = TITLE + (24 if legend else 0) + sum(_panel_title(panel) + ROW * len(panel.rows) + AXIS for panel in panels)
     script, top = Script(height, title), TITLE
@@ -245,7 +251,7 @@ def _bar_panel(script, panel, edges, unit, digits_in_bars):
     boxes, whiskers = [], []
     for index, row in enumerate(rows):
         middle = start + ROW * (index + 0.5)
-        script.text(left - 8, middle, row.label, "right")
+        script.text(left - 8, middle, fitted(row.label, left - 18), "right")
         done = 0.0
         for colour, value in row.parts or [(row.colour, row.value)]:
             boxes.append((done, done + value, index + 0.5, BAR / ROW / 2, int(colour[1:], 16)))
@@ -354,7 +360,7 @@ def _line_panel(script, panel, edges):
         script.line(right + 12, place, right + 20, place, line.colour, 3)
         script.text(right + 25, place, line.label)
         block = script.block(point[:2] for point in line.points)
-        parts.append(f"{block} using 1:2 with lines lw 2.2 dt {line.dash} lc rgb '{line.colour}' notitle")
+        parts.append(f"{block} using 1:2 with lines lw 2.2 lc rgb '{line.colour}' notitle")
         if line.mark:
             parts.append(f"{block} using 1:2 with points pt {line.mark} ps 0.7 lc rgb '{line.colour}' notitle")
         whiskers = [point for point in line.points if len(point) == 4 and point[3] > point[2]]

@@ -74,8 +74,9 @@ def points(systems):
     yield from (("hops", system, path, {}, "unpinned", False, None) for system in (*services, "null responder") if system in systems
                 for path in PATHS)
     yield from (("hops", "pgbench", path, {}, "unpinned", False, None) for path in PATHS[1:] if "pgbench" in systems)
-    for system in services:
-        for path in PATHS[:2]:
+    best = [name for name in others if name.endswith(" best")]
+    for system in (*services, *best):
+        for path in PATHS[:2] if system in SERVICES else PATHS[1:2]:
             shares = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
             able = RATES[system][PATHS.index(path)]
             yield from (("ladder-rate", system, path, {"rate_share": share}, "unpinned", False, round(share * able))
@@ -83,8 +84,10 @@ def points(systems):
         yield from (("ladder-connections", system, "/agents", {"connections": n}, "unpinned", False, None) for n in (50, 400, 2000, 10000))
         yield from (("ladder-rows", system, path, {"rows": n}, "unpinned", False, None) for n in (50, 500, 5000, 50000)
                     for path in PATHS[1:])
+        yield from (("slow-db", system, "/agents", {"connections": n, "delay_ms": ms}, "unpinned", False, None)
+                    for n in (16, 400) for ms in (0, 5))
+    for system in services:
         yield from (("ladder-workers", system, "/agents", {"workers": n}, "unpinned", False, None) for n in (1, 2, 4, 8, 16, 32))
-        yield from (("slow-db", system, "/agents", {"delay_ms": n}, "unpinned", False, None) for n in (0, 5))
         yield from (("queries", system, path, {}, "unpinned", False, None) for path in PATHS[1:])
 
 
@@ -94,10 +97,10 @@ def capacity(system, path, step):
         return rate / (1 + (step["rows"] / 50 - 1) * 0.55)
     if "workers" in step:
         return rate * (1 - math.exp(-step["workers"] / 1.5)) * (1.15 - 0.004 * step["workers"])
+    if step.get("delay_ms"):
+        return rate if system == ON else min(rate, 16 / (step["delay_ms"] / 1000 + 0.0011))
     if "connections" in step:
         return rate * (1 - 0.05 * math.log10(step["connections"] / 50))
-    if step.get("delay_ms"):
-        return rate if system == ON else 16 / (step["delay_ms"] / 1000 + 0.0011)
     return rate
 
 
