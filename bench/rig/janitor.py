@@ -91,7 +91,7 @@ def main():
         signal.signal(number, lambda *_: None)
     rig = os.pidfd_open(os.getppid())
     try:
-        folder = tempfile.mkdtemp(prefix="agents-fcgi-bench.")
+        folder = tempfile.mkdtemp(prefix="agents-bench.")
     except OSError as error:
         sys.exit(f"bench: no temporary folder: {error}; set TMPDIR to a folder with some room")
     os.chmod(folder, 0o711)

@@ -54,7 +54,7 @@ class Program:
         self.output = scratch / "output"
         with open(self.output, "wb") as output:
             self.child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=scratch,
-                                          env={**os.environ, "TMPDIR": str(scratch / "tmp"), "PYTHONPATH": str(PROJECT / "bench"),
+                                          env={**os.environ, "TMPDIR": str(scratch / "t"), "PYTHONPATH": str(PROJECT / "bench"),
                                                "TOLD": str(self.told)})
 
     def wait_for(self, name, seconds=60):
@@ -79,9 +79,9 @@ class Program:
         return status
 
     def left_nothing(self):
-        folders = os.listdir(self.scratch / "tmp")
+        folders = os.listdir(self.scratch / "t")
         assert folders == [], f"left behind: {folders}\n{self.said()}"
-        working = process.working_in(self.scratch / "tmp")
+        working = process.working_in(self.scratch / "t")
         assert working == [], f"still running: {working}\n{self.said()}"
 
 
@@ -108,9 +108,9 @@ class Rig(Rig):
 @contextlib.contextmanager
 def program(text, *arguments, **options):
     """A Program that is killed and swept away in the end, if it has not ended by itself."""
-    with tempfile.TemporaryDirectory(prefix="agents-fcgi-rig.") as scratch:
+    with tempfile.TemporaryDirectory(prefix="rig.") as scratch:
         os.chmod(scratch, 0o711)
-        os.mkdir(f"{scratch}/tmp", 0o711)
+        os.mkdir(f"{scratch}/t", 0o711)
         running = Program(Path(scratch), text, *arguments, **options)
         try:
             yield running

@@ -384,7 +384,7 @@ def holder(end, wait_for="up", database=None, slow_ip=False):
             inodes = {os.stat(f"/run/netns/{name}").st_ino for name in running.wait_for("link").split()}
         wrk = int(running.wait_for("up")) if wait_for == "up" else None
         if wrk:
-            working = process.working_in(running.scratch / "tmp")
+            working = process.working_in(running.scratch / "t")
             assert len(working) >= 8 and len(in_namespaces(inodes)) >= 6, (working, in_namespaces(inodes))
         end(running)
         status = running.ended()
