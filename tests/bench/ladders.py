@@ -30,7 +30,8 @@ def scenario(name, profile):
 
 
 def steps(name, profile, system=SHARE_OFF, path="/agents"):
-    return [dict(point.step)[LADDERS[name]] for point in scenario(name, profile).points() if (point.system, point.path) == (system, path)]
+    return [dict(point.step)[LADDERS[name]] for point in scenario(name, profile).points()
+            if (point.system, point.path, point.placement) == (system, path, "unpinned")]
 
 
 # --- points ---------------------------------------------------------------------------------------------------------------------
@@ -195,13 +196,16 @@ def test_capacity_is_measured_once():
     assert lab.asked == [(SHARE_OFF, "/agents", 1234 * share) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
     lab = Lab()
     measure_all(lab, "full")
-    # Each of two services on two paths, and two peers on one.
-    assert lab.loops == len(lab.capacity) == len(lab.texts) == 6
+    # Each of two services on two paths, and on one with the generator pinned, and two peers on one.
+    assert lab.loops == len(lab.capacity) == len(lab.texts) == 8
+    assert f"{SHARE_OFF} /agents pinned" in lab.capacity
 
 
 def test_capacity_of_a_result_that_goes_on():
-    run = {"scenario": "ladder-rate", "system": SHARE_OFF, "path": "/agents", "step": {"rate_share": 0.3}, "rate_asked": 4321 * 0.3}
-    lab = Lab([{**run, "scenario": "slow-db"}, {**run, "path": "/index", "rate_asked": 1.0}, run])
+    run = {"scenario": "ladder-rate", "system": SHARE_OFF, "path": "/agents", "placement": "unpinned", "step": {"rate_share": 0.3},
+           "rate_asked": 4321 * 0.3}
+    others = ({"scenario": "slow-db"}, {"path": "/index"}, {"placement": "pinned"}, {"system": "django best"})
+    lab = Lab([*({**run, **other, "rate_asked": 1.0} for other in others), run])
     measure_all(lab)
     assert lab.loops == 0 and lab.capacity == {f"{SHARE_OFF} /agents": 4321} and lab.asked[0][2] == 4321 * 0.1
 
