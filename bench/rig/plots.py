@@ -118,7 +118,11 @@ def log_axis(label, values, show, ticks=None):
     if ticks is None:
         few = math.log10(high / low) < 2
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        ticks = [factor * 10.0 ** power for power in decades for factor in ((1, 2, 5) if few else (1,))]
+        # One value, or some that are close, may lie between those: of the last, some always are within.
+        for factors in ((1, 2, 5) if few else (1,), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
+            ticks = [factor * 10.0 ** power for power in decades for factor in factors]
+            if any(low <= value <= high for value in ticks):
+                break
     return Axis(label, low, high, [(value, show(value)) for value in ticks if low <= value <= high], show, True)
 
 

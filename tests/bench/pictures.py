@@ -128,6 +128,12 @@ def test_axes_have_round_figures():
           ["0 µs", "850 µs", "1.00 ms", "3.21 ms", "12.3 ms", "1.00 s", "1.37 s", "82.2 s", "2.4 min", "–"])
 
 
+def test_an_axis_of_one_value_has_a_figure():
+    for value in (7, 14, 3333, 15999, 0.07):
+        axis = plots.log_axis("x", [value], str)
+        equal([axis.low <= tick <= axis.high for tick, _ in axis.ticks][:1], [True], f"ticks of an axis around {value}")
+
+
 def test_the_longest_latency_has_a_place_in_a_spectrum():
     points = pictures.thinned([(0.5, 10.0), (0.9, 20.0), (1.0, 500.0)], 10, 4)
     equal([value for _, value in points], [10.0, 10.0, 20.0, 500.0])
