@@ -96,7 +96,7 @@ class Peer:
             raise RigError(f"the peer {name} has no form {form}; its forms are: {', '.join(forms(name))}")
         self.about = about(name, form)
         self.port = port or free_ports(1)[0]
-        self.run_dir = rig.directory / f"peer-{name}-{form}-{self.port}"
+        self.run_dir = rig.directory / f"peer-{self.port}"  # short: sockets lie below
         self.run_dir.mkdir(mode=0o711)
         self.cluster = cluster_stack.cluster
         self.folder, self.launcher = folder(name), tuple(launcher)
