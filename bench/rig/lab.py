@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 from . import environment, peers, process, tools
-from .scenario import PATHS, SERVICES, SHARE_OFF, SHARE_ON, Target
+from .scenario import PATHS, SERVICES, SHARE_OFF, SHARE_ON, Impossible, Target
 from .stack import PROJECT, NullStack, RigError, Stack, wait_until
 
 GOLDEN = PROJECT / "tests/golden"
@@ -291,7 +291,7 @@ def placed(parts, placement):
         yield ()
         return
     if len(cpus) < 2:
-        raise RigError("the pinned placement needs two CPUs")
+        raise Impossible("the pinned placement needs two CPUs")
     try:
         set_affinity(parts, cpus[1:])
         yield ("taskset", "-c", str(cpus[0]))

@@ -68,7 +68,7 @@ class Scenario:
         yield
 
     def measure(self, lab, point):
-        """The record of one run. PeerError leaves the system out; RigError makes the run void; Impossible skips the point."""
+        """The record of one run. PeerError leaves the system out; Impossible skips the point; RigError ends the scenario."""
         raise NotImplementedError
 
     def seconds_of(self, point):
