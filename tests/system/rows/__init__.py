@@ -1,0 +1,2 @@
+"""The rows, in the order of the table."""
+from . import workers, upgrades, nginx, postgres
