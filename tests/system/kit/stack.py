@@ -4,6 +4,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -169,6 +170,30 @@ class Stack:
 
     def session(self, database="benchmarks", user="postgres"):
         return Session(self.conninfo(database, user))
+
+
+def pool_memory_kb(stack):
+    return sum(process.memory_kb(pid) for pid in stack.workers())
+
+
+class Peak(threading.Thread):
+    """Looks at the memory of a pool's workers again and again; `kb` is the most that they have taken together."""
+
+    def __init__(self, stack):
+        super().__init__(daemon=True)
+        self.stack, self.kb, self.ended = stack, 0, threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.03):
+            self.kb = max(self.kb, pool_memory_kb(self.stack))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
 
 
 class Session:

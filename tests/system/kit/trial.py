@@ -148,14 +148,16 @@ class Trial:
     def figure(self, text):
         self.figures.append(text)
 
-    def judge(self, result, *statuses):
-        """Every request was answered, in full and with the right body, with 200 or one of `statuses`; a figure says how many were."""
-        if statuses:
-            self.check(result.only(200, *statuses), f"some of {result.requests} requests got none of {(200, *statuses)}: {result.faults()}")
-        else:
-            self.check(result.failed == 0, f"{result.failed} of {result.requests} requests failed: {result.faults()}")
+    def judge(self, result):
+        """Every request was answered with 200 and the right body; a figure says how many."""
+        self.check(result.failed == 0, f"{result.failed} of {result.requests} requests failed: {result.faults()}")
         self.check(result.good > 0, "no request was served: there was no load")
         self.figure(f"{result.failed} of {result.requests:,} requests failed")
+
+    def judge_statuses(self, result, *statuses):
+        """Every request was answered, in full, with 200 and the right body or with one of `statuses`."""
+        self.check(result.only(200, *statuses), f"some of {result.requests} requests got none of {(200, *statuses)}: {result.faults()}")
+        self.check(result.good > 0, "no request was served: there was no load")
 
     def ratio_of_p99(self, result, path, undisturbed=None):
         """Beside the undisturbed run; 1 ms of each is the machine's."""

@@ -1,2 +1,2 @@
 """The rows, in the order of the table."""
-from . import workers, upgrades, nginx, postgres
+from . import workers, upgrades, nginx, postgres, tables, clients

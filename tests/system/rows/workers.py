@@ -117,11 +117,12 @@ def kill_all_workers(t):
                 process.send(pid, signal.SIGKILL)
             longest = max(longest, stack.seconds_until_whole(killed, victims))
         time.sleep(0.5)
-    t.judge(load.stop(), 502, 503)
+    result = load.stop()
+    t.judge_statuses(result, 502, 503)
     bad = [answer.status for answer in prober.answers() if answer.status != 200 and not answer.is_problem()]
     t.check(not bad, f"answers that are no problem: {bad}")
     t.check(not prober.errors(), f"a client was dropped: {prober.errors()[:1]}")
-    t.figure(f"whole again after {longest * 1000:.0f} ms at most")
+    t.figure(f"{result.failed} of {result.requests:,} requests got 502 or 503, whole again after {longest * 1000:.0f} ms at most")
     t.time(longest <= 1, f"the pool was whole again only after {longest:.2f} s")
     if not prober.answers():
         raise KitError("the prober saw nothing")
