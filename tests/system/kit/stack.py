@@ -114,7 +114,7 @@ class Stack:
 
     def is_whole(self):
         pids = self.workers()
-        return len(pids) == self.worker_count and all(process.state(pid) in "SRD" for pid in pids)
+        return len(pids) == self.worker_count and all(process.state(pid) in ("S", "R", "D") for pid in pids)
 
     def seconds_until_whole(self, since, without=()):
         """From `since` until all workers are there again, none of them one of `without`."""
