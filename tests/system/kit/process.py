@@ -84,11 +84,11 @@ def descriptors(pid):
 
 
 def memory_kb(pid):
-    """Proportional set size: what is shared with others counts in part."""
+    """What it has written to: heap, stacks, its own copies of pages. Not what it shares with the others, however many those are."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
             for line in f:
-                if line.startswith("Pss:"):
+                if line.startswith("Anonymous:"):
                     return int(line.split()[1])
     except OSError:
         pass
