@@ -47,7 +47,7 @@ class Settings:
     def _number(environment, name, default, lowest, highest):
         text = environment.get(name) or str(default)
         if not text.isdigit() or not lowest <= int(text) <= highest:
-            raise SystemExit(f"system: {name}={text}: must be a whole number from {lowest} to {highest}, as in make test-system {name}={default}")
+            raise KitError(f"{name}={text}: must be a whole number from {lowest} to {highest}, as in make test-system {name}={default}")
         return int(text)
 
 

@@ -104,8 +104,8 @@ class Drip(threading.Thread):
         self.join()
 
 
-# What one worker may keep for slow readers (--max-unread), and what it takes for answers over 50,000 agents that are being made, or have been for no
-# longer than 2 s, in MB.
+# What one worker may keep for slow readers (--max-unread), and what it takes for answers over 50,000 agents that are being made, or are
+# no older than 2 s, in MB.
 KEPT_MB, MAKING_MB = 16, 150
 
 
@@ -127,7 +127,7 @@ def slow_reader(t):
             time.sleep(2)
         never_kb = peak.kb
         with Peak(stack) as peak, Drip(stack.port, 120, "/agents_with_orm") as drip:
-            # The kernel's and nginx's buffers are filled, and then nothing moves: nginx or the worker gives each of them up at its deadline.
+            # The kernel's and nginx's buffers are filled, and then nothing moves: nginx or the worker gives each up at its deadline.
             await_(lambda: sum(is_closed(s) for s in slow) == len(slow), "those that never read are given up", every=0.1)
             given_up_s = time.monotonic() - asked
             time.sleep(max(0, asked + 14 - time.monotonic()))
@@ -141,8 +141,8 @@ def slow_reader(t):
     for name, kb in (("never read", never_kb), ("read by drips", drip_kb)):
         t.check(kb <= bound_kb, f"{name}: the workers took {kb // 1024} MB, more than {bound_kb // 1024}")
     t.check(drip.opened > 60 and evicted > 0, f"{drip.opened} slow readers, {evicted} of them given up: too few to show a bound")
-    t.figure(f"workers {never_kb / 1024:.0f} MB at most for 100 that never read, given up after {given_up_s:.0f} s; {drip_kb / 1024:.0f} MB "
-             f"for 120 that drip ({evicted} given up for newer ones); bound {bound_kb / 1024:.0f} MB")
+    t.figure(f"workers {never_kb / 1024:.0f} MB at most for 100 that never read, given up after {given_up_s:.0f} s; "
+             f"{drip_kb / 1024:.0f} MB for 120 that drip ({evicted} given up for newer ones); bound {bound_kb / 1024:.0f} MB")
     t.ratio_of_p99(result, "/index", undisturbed)
     main.sql("DROP DATABASE large WITH (FORCE)", "postgres")
 

@@ -25,7 +25,8 @@ def no_descriptors(t):
     """All that the workers may have are taken on their socket: what nginx has kept goes on, and what is new waits, and gets a problem."""
     limit, deadline_s = 700, 1
     before = ["/usr/bin/prlimit", f"--nofile={limit}:{limit}"]
-    with Stack(t.home, "files", workers=2, options=f"--request-timeout={deadline_s}s", database=t.home.stack().conninfo(), before=before) as stack:
+    options, database = f"--request-timeout={deadline_s}s", t.home.stack().conninfo()
+    with Stack(t.home, "files", workers=2, options=options, database=database, before=before) as stack:
         load = Load(stack, {"/index": 500, "/agents": 300}, connections=16, timeout=20)
         with Prober(stack.port, "/agents", every=0.05) as prober:
             time.sleep(0.5)
@@ -49,8 +50,8 @@ def no_descriptors(t):
     t.judge_statuses(result, 502, 503, 504)
     problems_only(t, prober, "without descriptors")
     t.check(live.count(200) > 0, f"/health/live answered {live}")
-    t.figure(f"descriptors: {taken} of {limit} taken, {result.failed} of {result.requests:,} refused, health {live.count(200)} of {len(live)}; "
-             f"back after {recovered_s:.1f} s")
+    t.figure(f"descriptors: {taken} of {limit} taken, {result.failed} of {result.requests:,} refused, "
+             f"health {live.count(200)} of {len(live)}; back after {recovered_s:.1f} s")
 
 
 def status_of(stack, path, port=None):
@@ -117,7 +118,8 @@ def disk_full(t):
     home = t.home
     folder = home.directory / "disk"
     folder.mkdir(mode=0o711)
-    if os.geteuid() != 0 or run(["/bin/mount", "-t", "tmpfs", "-o", "size=48m,mode=0711", "tmpfs", str(folder)], {"PATH": "/usr/bin:/bin"})[0]:
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=48m,mode=0711", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or run(mount, {"PATH": "/usr/bin:/bin"})[0] != 0:
         t.figure("disk: not run, it needs root and the right to mount")
         return
     home.at_end(lambda: run(["/bin/umount", str(folder)], {"PATH": "/usr/bin:/bin"}))
@@ -173,9 +175,9 @@ def overload(t):
             problems_only(t, prober, f"{times} times the capacity")
             t.check(refused > 0, f"nothing was refused at {times} times the capacity")
             t.check(not prober.errors(), f"a client was dropped: {prober.errors()[:1]}")
-            fast = sorted(answer.seconds for answer in prober.answers() if answer.status == 503)
+            fast = sorted(answer.seconds * 1000 for answer in prober.answers() if answer.status == 503) or [0]
             t.figure(f"{times}x: {goodput:.0f}/s served of a capacity of {capacity:.0f}, their p99 {result.p99_ms:.0f} ms (deadline "
-                     f"{deadline_s} s), {late} late, {refused:,} of {result.requests:,} refused in {fast[len(fast) // 2] * 1000 if fast else 0:.0f} ms")
+                     f"{deadline_s} s), {late} late, {refused:,} of {result.requests:,} refused in {fast[len(fast) // 2]:.0f} ms")
             t.time(goodput >= 0.9 * capacity, f"at {times} times the capacity {goodput:.0f} of {capacity:.0f} a second were served")
             t.time(result.p99_ms <= 1000 * deadline_s, f"p99 of those served was {result.p99_ms:.0f} ms")
             stack.await_health()

@@ -49,8 +49,8 @@ def lock(t, main, database, share):
     refusals = sorted(answer.seconds for answer in prober.answers(began) if answer.status == 503)
     quick = sum(seconds <= 0.05 for seconds in refusals)
     median_ms = refusals[len(refusals) // 2] * 1000 if refusals else 0
-    t.figure(f"share={share}: {agents.statuses.get(504, 0):,}x 504 and {agents.statuses.get(503, 0):,}x 503 by {agents.max_s:.1f} s (deadline "
-             f"{deadline_s} s); {quick} of {len(refusals)} refusals within 50 ms, median {median_ms:.1f} ms; "
+    t.figure(f"share={share}: {agents.statuses.get(504, 0):,}x 504 and {agents.statuses.get(503, 0):,}x 503 by {agents.max_s:.1f} s "
+             f"(deadline {deadline_s} s); {quick} of {len(refusals)} refusals within 50 ms, median {median_ms:.1f} ms; "
              f"oldest query {oldest:.1f} s; /index 0 of {index.requests:,} failed")
     t.ratio_of_p99(result, "/index", undisturbed)
     t.time(oldest <= deadline_s + 2, f"a query was {oldest:.1f} s old")
@@ -61,7 +61,8 @@ CHANGES = [
     ("ADD COLUMN", "ALTER TABLE agentfeatures ADD COLUMN extra text DEFAULT 'x'", "ALTER TABLE agentfeatures DROP COLUMN extra"),
     ("DROP COLUMN", "ALTER TABLE agentfeatures DROP COLUMN preprocess_subroutine",
      "ALTER TABLE agentfeatures ADD COLUMN preprocess_subroutine varchar(40) DEFAULT ''"),
-    ("RENAME COLUMN", "ALTER TABLE agentfeatures RENAME COLUMN number TO phone", "ALTER TABLE agentfeatures RENAME COLUMN phone TO number"),
+    ("RENAME COLUMN", "ALTER TABLE agentfeatures RENAME COLUMN number TO phone",
+     "ALTER TABLE agentfeatures RENAME COLUMN phone TO number"),
     ("ALTER TYPE", "ALTER TABLE agentfeatures ALTER COLUMN number TYPE integer USING number::integer",
      "ALTER TABLE agentfeatures ALTER COLUMN number TYPE varchar(40)"),
     ("ALTER TYPE", "ALTER TABLE agentfeatures ALTER COLUMN numgroup TYPE text", "ALTER TABLE agentfeatures ALTER COLUMN numgroup TYPE "

@@ -22,7 +22,7 @@ WRONG_RECORDS = {
     "a short BEGIN": (f.record(f.BEGIN, b"\0\1"), b""),
     "two BEGINs": (f.begin() + f.begin(), b""),
     "a name longer than the record": (f.begin() + f.record(f.PARAMS, HUGE + HUGE + b"x"), b""),
-    "a name longer than memory": (f.begin() + f.record(f.PARAMS, b"\xff\xff\xff\xff\xff\xff\xff\xff") + f.record(f.PARAMS) + f.record(f.STDIN), b""),
+    "a name longer than memory": (f.begin() + f.record(f.PARAMS, 8 * b"\xff") + f.record(f.PARAMS) + f.record(f.STDIN), b""),
     "parameters of 80 KB": (f.begin() + 10 * f.record(f.PARAMS, f.pair("X", "a" * 8000)) + f.record(f.PARAMS) + f.record(f.STDIN), b""),
     "STDIN of 80 KB": (f.begin() + f.record(f.PARAMS, f.params("/index")) + f.record(f.PARAMS) + 10 * f.record(f.STDIN, b"x" * 8000), b""),
     "an unknown role": (f.begin(role=7) + f.record(f.PARAMS) + f.record(f.STDIN), f.record(f.END, b"\0\0\0\0\3\0\0\0")),
