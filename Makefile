@@ -50,6 +50,8 @@ UNIT_HELPERS := $(filter-out $(UNIT),$(patsubst %.c,%,$(wildcard tests/unit/*.c)
 HTTP_HELPERS := $(filter-out $(HTTP),$(patsubst %.c,%,$(wildcard tests/http/*.c)))
 TEST_PROGRAMS := $(patsubst tests/%,$(T)/%,$(UNIT) $(HTTP))
 export TEST_BUILD := $(T)
+# For the system tests: tests/system/run --help says what they do.
+export TESTS SYSTEM_SECONDS INJECTIONS SOAK_SECONDS SEED STRICT_TIMES
 export WORKER
 
 # Makes that run at once in this folder take turns.
@@ -72,13 +74,15 @@ build: packages-build ## the worker: build/agents-fcgi
 .PHONY: build-files
 build-files: $(WORKER) build/db-load
 
-.PHONY: run start stop status
+.PHONY: run start stop status upgrade
 run: packages build ## everything, in the foreground, on port 8004; Ctrl-C stops it
 	@deploy/local/run
 start: packages build ## the same in the background
 	@deploy/local/start
 stop: ## stop what start or run has started
 	@deploy/local/stop
+upgrade: packages build ## the workers of what start or run has started, one by one, by the one just built
+	@deploy/local/upgrade $(WORKER)
 status: ## what runs, and whether it is ready
 	@deploy/local/status
 
@@ -101,6 +105,9 @@ test-bench: packages-bench test-programs build/bench/null_responder build/bench/
 	@tests/run bench
 test-programs: packages-test
 	$(call locked,test-files)
+.PHONY: test-system
+test-system: test-programs build/test/system/hang.so ## faults injected under load; TESTS='kill-worker upgrade', INJECTIONS=20, SYSTEM_SECONDS=20
+	@tests/system/run
 .PHONY: test-files
 test-files: $(WORKER) build/db-load $(TEST_PROGRAMS)
 
@@ -199,6 +206,10 @@ $(T)/libagents.a: $(MODULES:%=$(T)/%.o)
 	$(Q)ar rcs $@ $^
 build/san/agents-fcgi: $(SOURCES:%=build/san/%.o)
 	$(call link,$(TEST_CFLAGS) $(TEST_LDFLAGS),$^ $(LIBS))
+
+build/test/system/hang.so: tests/system/hang.c | packages-test
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE= -O2 -fPIC -shared -o $@ $<
 
 # A line `/* wrap: recv sendmsg */` in a test has the linker send those calls to __wrap_recv and __wrap_sendmsg.
 wraps = $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's@^/\* wrap: \(.*\) \*/$$@\1@p' tests/$*.c))

@@ -15,6 +15,7 @@ struct body {
 	size_t len;
 	size_t cap;
 	unsigned refs;
+	unsigned unread; /* unread's: answers with it that are being read slowly */
 	bool failed;
 };
 

@@ -4,9 +4,7 @@
 
 #include <errno.h>
 #include <fastcgi.h>
-#include <linux/sockios.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +28,7 @@ void conns_init(struct conns *cs, struct ev_loop *loop, const struct log *log, s
 	cs->partial_timeout_s = 5.0;
 	cs->stall_timeout_s = 30.0;
 	cs->draining = false;
+	unread_init(&cs->unread, SIZE_MAX);
 }
 
 bool conn_open(struct conns *cs, int fd)
@@ -44,6 +43,7 @@ bool conn_open(struct conns *cs, int fd)
 	c->conns = cs;
 	c->fd = fd;
 	c->state = CONN_IDLE;
+	unread_answer_init(&c->unread);
 	list_append(&cs->all, &c->node);
 	cs->count++;
 	ev_io_init(&c->readable, on_readable, fd, EV_READ);
@@ -67,6 +67,7 @@ static void forget(struct conn *c)
 	list_remove(&c->node);
 	cs->count--;
 	free(c->in);
+	unread_remove(&cs->unread, &c->unread);
 	body_unref(c->body);
 	free(c);
 }
@@ -237,10 +238,8 @@ static void collect(struct conn *c)
 	if (n > 0) {
 		c->in_len += (size_t)n;
 		process_collected(c);
-	} else if (n == 0) {
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_quietly(c); /* in the midst of a request, or of nothing: there is no one left to answer */
-	} else if (errno != EAGAIN && errno != EINTR) {
-		close_quietly(c);
 	}
 }
 
@@ -314,6 +313,7 @@ static void all_sent(struct conn *c)
 		ev_io_stop(cs->loop, &c->writable);
 		ev_timer_stop(cs->loop, &c->timer);
 	}
+	unread_remove(&cs->unread, &c->unread);
 	body_unref(c->body);
 	c->body = NULL;
 	cs->events.sent(cs->user, c, CONN_SENT);
@@ -322,20 +322,31 @@ static void all_sent(struct conn *c)
 		close_quietly(c);
 }
 
-static int bytes_unread_by_peer(const struct conn *c)
+static void give_up(struct conn *c, enum conn_sending how)
 {
-	int n = 0;
+	c->conns->events.sent(c->conns->user, c, how);
+	close_quietly(c);
+}
 
-	return ioctl(c->fd, SIOCOUTQ, &n) == 0 ? n : -1;
+/* Not at the cost of `c`, which has only just begun to wait. */
+static void read_slowly(struct conn *c)
+{
+	struct unread *u = &c->conns->unread;
+
+	unread_add(u, &c->unread, c->body);
+	for (struct unread_answer *a; (a = unread_excess(u)) != NULL;)
+		give_up(LIST_OBJECT(a, struct conn, unread), CONN_EVICTED);
 }
 
 static void wait_until_writable(struct conn *c)
 {
 	struct conns *cs = c->conns;
 
-	if (!ev_is_active(&c->writable))
+	if (!ev_is_active(&c->writable)) {
 		ev_io_start(cs->loop, &c->writable);
-	c->unread_by_peer = bytes_unread_by_peer(c);
+		read_slowly(c);
+	}
+	c->unread_by_peer = unread_in_socket(c->fd);
 	ev_timer_stop(cs->loop, &c->timer);
 	ev_timer_set(&c->timer, cs->stall_timeout_s, 0.);
 	ev_timer_start(cs->loop, &c->timer);
@@ -394,12 +405,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 		return;
 	}
 	/* The kernel wakes a writer only when much room is free: a slow reader may have made progress all the same. */
-	if (bytes_unread_by_peer(c) != c->unread_by_peer) {
+	if (unread_in_socket(c->fd) != c->unread_by_peer)
 		wait_until_writable(c);
-		return;
-	}
-	c->conns->events.sent(c->conns->user, c, CONN_STALLED);
-	close_quietly(c);
+	else
+		give_up(c, CONN_STALLED);
 }
 
 /*

@@ -17,14 +17,18 @@
 #include "list.h"
 #include "log.h"
 #include "scan.h"
+#include "unread.h"
 
 #include <ev.h>
 #include <stdint.h>
 
 struct conn;
 
-/* How the sending of an answer ended: all of it taken by the kernel, or given up because the client left or took nothing for too long. */
-enum conn_sending { CONN_SENT, CONN_LEFT, CONN_STALLED };
+/*
+ * How the sending of an answer ended: all of it taken by the kernel, or given up because the client left, or took nothing for too long, or took so long that
+ * newer answers need the memory.
+ */
+enum conn_sending { CONN_SENT, CONN_LEFT, CONN_STALLED, CONN_EVICTED, CONN_SENDING_MAX };
 
 /* What the layer above does; `user` is conns_init's. */
 struct conn_events {
@@ -47,6 +51,7 @@ struct conns {
 	double partial_timeout_s; /* a request must be whole this long after its first piece */
 	double stall_timeout_s;   /* an answer of which the peer takes nothing for this long is given up */
 	bool draining;
+	struct unread unread; /* most_bytes is the layer above's to set */
 	uint8_t peek[SCAN_MAX_BYTES + 1];
 };
 
@@ -69,7 +74,8 @@ struct conn {
 	ev_timer timer; /* IDLE: the partial request; SENDING: the stalled answer */
 	uint8_t *in;    /* bytes of an incomplete request; NULL when there is none */
 	size_t in_len;
-	struct body *body; /* of the answer being sent; one reference, or NULL */
+	struct body *body;           /* of the answer being sent; one reference, or NULL */
+	struct unread_answer unread; /* its place among those that are read slowly */
 	size_t sent;
 	int unread_by_peer; /* SIOCOUTQ at the last look at a stalled answer */
 	size_t head_len;

@@ -9,6 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/*
+ * The part of a request's time that an estimate must leave, for what it cannot know: else an overload would fill the line up to the deadline, and who was
+ * let in would be answered just in time, or just too late.
+ */
+#define SPARE_PART 5
+
 struct flight {
 	struct job job;
 	struct flights *flights;
@@ -181,7 +187,7 @@ enum flight_joining flight_join(struct flights *fs, struct request *r, enum quer
 
 	if (fs->waiting >= fs->max_waiting)
 		return FLIGHT_FULL;
-	if (db_estimate_us(fs->db) > fs->timeout_us)
+	if (db_estimate_us(fs->db) > fs->timeout_us - fs->timeout_us / SPARE_PART)
 		return FLIGHT_TOO_LATE;
 	f = open_flight(fs, id);
 	if (f == NULL)

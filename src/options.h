@@ -17,6 +17,7 @@ struct options {
 	bool share;               /* on | off, default on */
 	int request_timeout_ms;   /* "5s", "500ms"; 100ms … 60s, default 5s */
 	int max_waiting;          /* requests that wait for the database, per worker; 1 … 100000, default 10000 */
+	int max_unread_mb;        /* of answers kept for slow readers, per worker; 1 … 100000, default 64 */
 	int slow_log_ms;          /* "1s"; requests that took longer are logged; 0 … 60s (0ms: all), default 1s */
 	enum log_level log_level; /* error | warn | info | debug, default info */
 	char *cors_origin;        /* "" (none), "*", or origins separated by spaces (RFC 6454 §6.1: scheme://host[:port]) */

@@ -52,6 +52,8 @@ static void on_sent(void *user, struct conn *c, enum conn_sending how)
 		return;
 	if (how == CONN_STALLED)
 		log_request(r, LOG_LEVEL_WARN, "answer_stalled", NULL, NULL);
+	else if (how == CONN_EVICTED)
+		log_request(r, LOG_LEVEL_WARN, "answer_evicted", NULL, NULL);
 	else if (how == CONN_LEFT)
 		log_request(r, LOG_LEVEL_DEBUG, "client_left", NULL, NULL);
 	else if (r->status < 500 &&

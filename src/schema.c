@@ -33,12 +33,23 @@ static void compare(struct schema_check *c, const PGresult *catalogue)
 	memcpy(c->reason, reason, sizeof(reason));
 }
 
+static void say_ready_once(struct schema *s)
+{
+	char reasons[SCHEMA_MODELS * MODEL_REASON_BYTES];
+
+	if (s->was_ready || !schema_fits(s, reasons, sizeof(reasons)))
+		return;
+	s->was_ready = true;
+	log_event(s->log, LOG_LEVEL_INFO, "ready", LOG_NO_REQUEST, NULL);
+}
+
 static void on_done(struct job *j, const struct job_result *result)
 {
 	struct schema_check *c = LIST_OBJECT(j, struct schema_check, job);
 
 	if (result->outcome == JOB_ROWS)
 		compare(c, result->result);
+	say_ready_once(c->schema);
 	if (c->again)
 		start(c);
 	else if (!c->known || c->differs)

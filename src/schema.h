@@ -2,6 +2,8 @@
  * schema: compares the models with the live catalogue: at connect, and again when a query or its result says that something has changed. While they
  * differ, it looks once a second, so that readiness comes back by itself.
  *
+ * The first time that all fit is logged as `ready`: from then on this worker can serve every path, and an upgrade may go on to the next.
+ *
  * It only reports: each result is checked before a row of it is decoded, whatever this module believes.
  */
 #ifndef AGENTS_SCHEMA_H
@@ -26,6 +28,7 @@ struct schema {
 	const struct log *log;
 	int64_t timeout_us;
 	ev_timer recheck;
+	bool was_ready; /* said so */
 	struct schema_check checks[SCHEMA_MODELS];
 };
 

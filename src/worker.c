@@ -91,6 +91,7 @@ static void apply_options(struct worker *w)
 	w->log.level = w->options->log_level;
 	w->flights.share = w->options->share;
 	w->flights.max_waiting = w->options->max_waiting;
+	w->conns.unread.most_bytes = (size_t)w->options->max_unread_mb << 20;
 	requests_configure(&w->requests);
 }
 

@@ -57,8 +57,8 @@ static void said_free(struct said *said)
 static void check_ranges(const struct options *o)
 {
 	if (o->db_connections < 1 || o->db_connections > 64 || o->request_timeout_ms < 100 || o->request_timeout_ms > 60000 ||
-	    o->max_waiting < 1 || o->max_waiting > 100000 || o->slow_log_ms < 0 || o->slow_log_ms > 60000 ||
-	    o->log_level >= LOG_LEVEL_MAX)
+	    o->max_waiting < 1 || o->max_waiting > 100000 || o->max_unread_mb < 1 || o->max_unread_mb > 100000 ||
+	    o->slow_log_ms < 0 || o->slow_log_ms > 60000 || o->log_level >= LOG_LEVEL_MAX)
 		fail("out of range", "accepted");
 	if (o->database == NULL || o->cors_origin == NULL || o->config == NULL || strpbrk(o->cors_origin, "\r\n") != NULL)
 		fail("a string that is none", "accepted");

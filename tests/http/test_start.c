@@ -86,8 +86,8 @@ END_TEST
 
 START_TEST(help_version_and_configuration)
 {
-	static const char *const names[] = {"database",    "db-connections", "share",     "request-timeout",
-					    "max-waiting", "slow-log",       "log-level", "cors-origin"};
+	static const char *const names[] = {"database",   "db-connections", "share",     "request-timeout", "max-waiting",
+					    "max-unread", "slow-log",       "log-level", "cors-origin"};
 	RUN help = worker_run(-1, NULL, (const char *const[]){"--help", NULL});
 	RUN version = worker_run(-1, NULL, (const char *const[]){"--version", NULL});
 	RUN config = worker_run(-1, NULL, (const char *const[]){"--request-timeout=7s", "--print-config", NULL});

@@ -99,7 +99,7 @@ static struct {
 	bool answers; /* at once; else the test does, with answer() */
 	unsigned requests;
 	unsigned gone;
-	unsigned sent[CONN_STALLED + 1];
+	unsigned sent[CONN_SENDING_MAX];
 	struct conn *conn; /* of the last request */
 	char path[128];
 } above;
@@ -897,6 +897,66 @@ START_TEST(reader_that_is_slow_is_not_given_up)
 }
 END_TEST
 
+/* A second client has `peer`'s place from now on; returns the first one's socket. */
+static int another_peer_asks(void)
+{
+	int first = peer.fd;
+
+	peer_open();
+	peer_send_request(WIRE_KEEP, "/index");
+	loop_turn(loop);
+	ck_assert_uint_eq(above.requests, 2);
+	return first;
+}
+
+static struct conn *asks_and_reads_nothing(void)
+{
+	body_make(1 << 20);
+	peer_send_request(WIRE_KEEP, "/index");
+	loop_turn(loop);
+	ck_assert_uint_gt(cs->unread.bytes, (1U << 20) - 1);
+	return above.conn;
+}
+
+START_TEST(answer_that_is_read_for_longest_makes_room)
+{
+	struct conn *first = asks_and_reads_nothing();
+	int fd;
+
+	cs->unread.most_bytes = (1 << 20) + (1 << 19);
+	first->unread.since_us -= UNREAD_GRACE_US;
+	body_make(1 << 20);
+	fd = another_peer_asks();
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 1);
+	ck_assert_uint_eq(cs->count, 1);
+	ck_assert_ptr_eq(LIST_OBJECT(cs->all.next, struct conn, node), above.conn);
+	ck_assert(loop_until(loop, is_sent, &(uint64_t){1}));
+	peer_has_answer();
+	ck_assert_uint_eq(cs->unread.bytes, 0);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(answers_of_one_body_and_young_ones_make_no_room)
+{
+	struct conn *first = asks_and_reads_nothing();
+	int fd;
+
+	cs->unread.most_bytes = (1 << 20) + (1 << 19);
+	if (_i == 0)
+		first->unread.since_us -= UNREAD_GRACE_US; /* of the same body as the second */
+	else
+		body_make(1 << 20); /* young */
+	fd = another_peer_asks();
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 0);
+	ck_assert_uint_eq(cs->count, 2);
+	(void)close(fd);
+	loop_turn(loop);
+	ck_assert_uint_eq(above.sent[CONN_LEFT], 1);
+	ck_assert_uint_eq(cs->unread.bytes, body->cap); /* of the second alone */
+}
+END_TEST
+
 /* --- the end --- */
 
 START_TEST(draining_closes_idle_connections)
@@ -1042,6 +1102,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, idle_connection_has_no_timer);
 	tcase_add_test(tc, reader_that_stalls_is_given_up);
 	tcase_add_test(tc, reader_that_is_slow_is_not_given_up);
+	tcase_add_test(tc, answer_that_is_read_for_longest_makes_room);
+	tcase_add_loop_test(tc, answers_of_one_body_and_young_ones_make_no_room, 0, 2);
 	tcase_add_test(tc, draining_closes_idle_connections);
 	tcase_add_test(tc, draining_serves_what_is_in_the_socket_already);
 	tcase_add_test(tc, draining_refuses_later_requests_visibly);

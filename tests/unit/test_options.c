@@ -114,6 +114,7 @@ START_TEST(test_defaults)
 	ck_assert(o.share);
 	ck_assert_int_eq(o.request_timeout_ms, 5000);
 	ck_assert_int_eq(o.max_waiting, 10000);
+	ck_assert_int_eq(o.max_unread_mb, 64);
 	ck_assert_int_eq(o.slow_log_ms, 1000);
 	ck_assert_int_eq(o.log_level, LOG_LEVEL_INFO);
 	ck_assert_str_eq(o.cors_origin, "");
@@ -215,6 +216,7 @@ static const struct {
 	{"--db-connections= 1", "is not a whole number"},
 	{"--db-connections=", "is not a whole number"},
 	{"--max-waiting=100001", "out of range (1 to 100000)"},
+	{"--max-unread=0", "out of range (1 to 100000)"},
 	{"--share=yes", "\"yes\" is neither on nor off"},
 	{"--share=ON", "\"ON\" is neither on nor off"},
 	{"--log-level=loud", "\"loud\" is none of error, warn, info and debug"},
@@ -257,6 +259,7 @@ START_TEST(test_good_limits)
 		"--request-timeout=60000ms",
 		"--db-connections=64",
 		"--max-waiting=1",
+		"--max-unread=1",
 		"--slow-log=0s",
 		"--log-level=error",
 		"--cors-origin=*",
@@ -474,9 +477,9 @@ END_TEST
 
 START_TEST(test_version_and_help)
 {
-	static const char *const names[] = {"database",     "db-connections", "share",       "request-timeout", "max-waiting",
-					    "slow-log",     "log-level",      "cors-origin", "config",          "check",
-					    "print-config", "version",        "help"};
+	static const char *const names[] = {
+		"database",  "db-connections", "share",  "request-timeout", "max-waiting",  "max-unread", "slow-log",
+		"log-level", "cors-origin",    "config", "check",           "print-config", "version",    "help"};
 	struct options o;
 
 	ck_assert_int_eq(parse_args(&o, "--version", NULL), OPTIONS_DONE);
@@ -510,9 +513,10 @@ START_TEST(test_print_config_is_a_file_that_config_accepts)
 	char *printed;
 
 	ck_assert_int_eq(parse(&o, args, env), OPTIONS_DONE);
-	ck_assert_str_eq(said.out,
-			 "database = host=x dbname='it\\'s'\ndb-connections = 3\nshare = off\nrequest-timeout = 7000ms\n"
-			 "max-waiting = 10000\nslow-log = 0ms\nlog-level = debug\ncors-origin = https://a http://b:81\n");
+	ck_assert_str_eq(
+		said.out,
+		"database = host=x dbname='it\\'s'\ndb-connections = 3\nshare = off\nrequest-timeout = 7000ms\n"
+		"max-waiting = 10000\nmax-unread = 64\nslow-log = 0ms\nlog-level = debug\ncors-origin = https://a http://b:81\n");
 	printed = strdup(said.out);
 	put_file(printed, strlen(printed));
 	ck_assert_int_eq(parse_args(&o, "--config", file_path), OPTIONS_RUN);

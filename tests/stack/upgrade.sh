@@ -1,0 +1,48 @@
+#!/bin/bash
+# deploy/local/upgrade: every worker is replaced, or nothing is. Under load: tests/system.
+# shellcheck source=tests/stack/lib.bash
+. "$(dirname "$0")/lib.bash"
+
+WORKER=${WORKER:-$([[ -n ${SANITIZE:-} ]] && echo build/san/agents-fcgi || echo build/agents-fcgi)}
+free_ports
+one=(PORT="$port" ADMIN_PORT="$admin" WORKERS=3 RUN_DIR="$scratch/one")
+upgrade() { env "${one[@]}" deploy/local/upgrade "$@" >"$scratch/out" 2>&1 </dev/null; }
+workers() { cat "/proc/$(recorded "$scratch/one" pool)/task/"*/children; }
+all_new() { # WORKERS-BEFORE
+  local p
+  for p in $(workers); do [[ " $1 " != *" $p "* ]] || return 1; done
+}
+says() { ! upgrade "$1" && grep -qF -- "$2" "$scratch/out"; }
+same_file() { [[ $(sha256sum <"$scratch/one/agents-fcgi") == "$before" ]]; }
+
+check 'nothing to upgrade' says "$WORKER" 'there is no stack'
+check 'start' make_ start "${one[@]}"
+pids=$(workers)
+check 'upgrade' upgrade "$WORKER"
+check 'it counts them' grep -q '3 workers replaced' "$scratch/out"
+check 'every worker is new' all_new "$pids"
+check 'they serve' serves_agents "$port"
+check 'nothing is left of the old file' test ! -e "$scratch/one/agents-fcgi.old" -a ! -e "$scratch/one/agents-fcgi.new"
+check 'make upgrade' make_ upgrade "${one[@]}" WORKER="$WORKER"
+
+before=$(sha256sum <"$scratch/one/agents-fcgi") pids=$(workers)
+printf '#!/bin/sh\nexit 0\n' >"$scratch/idle"
+chmod 0755 "$scratch/idle"
+check 'no program' says "$scratch/nowhere" 'is no program'
+check 'a program that is no worker' says "$scratch/idle" 'failed its check'
+check 'the file is as before' same_file
+unchanged() { [[ $(workers) == "$pids" ]]; }
+check 'and so are the workers' unchanged
+
+# One that passes its check, and then ends.
+cp "$WORKER" "$scratch/real"
+# shellcheck disable=SC2016 # for the script
+printf '#!/bin/sh\ncase "$*" in *--check*|*--print-config*) exec %s "$@" ;; esac\nexit 1\n' "$scratch/real" >"$scratch/liar"
+chmod 0755 "$scratch/liar" "$scratch/real"
+check 'a worker that does not stay' says "$scratch/liar" 'stopped at the first worker'
+check 'the old file is back' same_file
+whole() { [[ $(workers | wc -w) -eq 3 ]]; }
+check 'the pool is whole' await 30 whole
+check 'it serves' await 30 serves_agents "$port"
+check 'stop' make_ stop "${one[@]}"
+check 'nothing runs' nothing_runs "$scratch/one"

@@ -1,0 +1,220 @@
+"""PostgreSQL restarted, stopped, silent, and where its name cannot be looked up."""
+import os
+import signal
+import sys
+import threading
+import time
+
+from kit import process
+from kit.client import Prober
+from kit.load import Load, measure
+from kit.process import KitError, await_
+from kit.stack import PROJECT, Stack, free_port, run
+from kit.trial import Skip, row
+
+
+@row("postgres-restart", "PostgreSQL restarted, fast and immediate")
+def postgres_restart(t):
+    stack = t.home.stack()
+    deadline_s = 5
+    for name, number in (("fast", signal.SIGINT), ("immediate", signal.SIGQUIT)):
+        count = (t.settings.injections + 1) // 2
+        load = Load(stack, connections=300)
+        longest = 0.0
+        for _ in range(count):
+            t.pause(0.5)
+            began = time.monotonic()
+            stack.end_postgres(number)
+            stack.start_postgres()
+            longest = max(longest, time.monotonic() - began)
+            stack.await_health()
+        time.sleep(0.5)
+        result = load.stop()
+        if longest > deadline_s - 2:
+            t.check(result.only(200, 503), f"after a restart of {longest:.1f} s: {result.faults()}")
+            t.figure(f"{name}: a restart took {longest:.1f} s on this machine, so failures are not counted")
+        else:
+            t.judge(result)
+            t.figure(f"{count} {name} restarts, {longest:.2f} s at most")
+
+
+def came_back(stack, since_bytes):
+    return "ready to accept connections" in stack.log("postgres")[since_bytes:]
+
+
+def judge_outage(t, deadline_s, load, prober, began, back, undisturbed, statuses):
+    """What an outage of the database promises, however it came."""
+    result = load.stop()
+    index, agents = result.of("/index"), result.of("/agents")
+    t.check(index.failed == 0 and index.good > 0, f"/index suffered: {index.faults()}")
+    t.check(agents.only(200, 503, 504), f"/agents got something else than 200, 503 or 504: {agents.faults()}")
+    if statuses == (503,):
+        # Whose deadline comes between the connection and its answer gets 504.
+        t.check(agents.statuses.get(504, 0) <= max(3, agents.statuses.get(503, 0) // 20), f"/agents got 504: {agents.faults()}")
+    during = [answer for when, answer in prober.seen if when < back]
+    refused = [answer for answer in prober.answers(began) if answer.status != 200]
+    t.check(bool(refused), f"nobody noticed the outage ({len(during)} answers)")
+    t.check(all(answer.is_problem() for answer in refused), "a refusal was no problem in form, or had no Retry-After")
+    t.check(not prober.errors(), f"a client was dropped: {prober.errors()[:1]}")
+    last_bad = max((when + answer.seconds for when, answer in prober.seen if getattr(answer, "status", 0) != 200), default=back)
+    recovery = max(0.0, last_bad - back)
+    longest = max(answer.seconds for answer in prober.answers())
+    counts = ", ".join(f"{agents.statuses.get(status, 0):,}x {status}" for status in statuses)
+    t.figure(f"/index 0 of {index.requests:,} failed; /agents {counts} by {longest:.1f} s (deadline {deadline_s} s); "
+             f"200 again after {recovery:.1f} s")
+    t.ratio_of_p99(result, "/index", undisturbed)
+    t.time(longest <= deadline_s + 0.5, f"an answer took {longest:.1f} s")
+    t.time(recovery <= 1.5, f"the last refusal came {recovery:.1f} s after PostgreSQL was back")
+
+
+OUTAGE_MIX = {"/index": 1000, "/agents": 250}
+
+
+@row("postgres-away", "PostgreSQL stopped for 20 s")
+def postgres_away(t):
+    main, deadline_s = t.home.stack(), 2
+    with Stack(t.home, "away", options=f"--request-timeout={deadline_s}s", database=main.conninfo()) as stack:
+        undisturbed = measure(stack, 2, OUTAGE_MIX, connections=100)
+        load = Load(stack, OUTAGE_MIX, connections=1000, timeout=deadline_s + 20)
+        with Prober(stack.port, "/agents") as prober:
+            time.sleep(0.5)
+            began = time.monotonic()
+            main.end_postgres()
+            time.sleep(t.settings.seconds)
+            (main.run_dir / "postgres.log").write_bytes(b"")
+            seen = []
+
+            def look():
+                await_(lambda: came_back(main, 0), "PostgreSQL is back", every=0.005)
+                seen.append(time.monotonic())
+            watcher = threading.Thread(target=look, daemon=True)
+            watcher.start()
+            main.start_postgres()
+            watcher.join()
+            stack.await_health()
+            time.sleep(1)
+        judge_outage(t, deadline_s, load, prober, began, seen[0] if seen else began, undisturbed, (503,))
+
+
+class Relay:
+    """A process between the pool and PostgreSQL, which can fall silent."""
+
+    def __init__(self, home, stack):
+        self.port = free_port()
+        self.child = home.spawn([sys.executable, str(PROJECT / "tests/system/kit/relay.py"), str(self.port),
+                                 str(stack.run_dir / "pg/.s.PGSQL.5432")])
+        if self.child.stdout.readline() != "listens\n":
+            raise KitError("the relay does not start")
+
+    def url(self, more=""):
+        return f"host=127.0.0.1 port={self.port} user=asterisk dbname=benchmarks{more}"
+
+    def silence(self):
+        process.send(self.child.pid, signal.SIGSTOP)
+
+    def heal(self):
+        process.send(self.child.pid, signal.SIGCONT)
+
+
+@row("postgres-silent", "what goes to PostgreSQL is dropped, not refused, then healed")
+def postgres_silent(t):
+    deadline_s = 2
+    relay = Relay(t.home, t.home.stack())
+    with Stack(t.home, "silent", options=f"--request-timeout={deadline_s}s", database=relay.url()) as stack:
+        undisturbed = measure(stack, 2, OUTAGE_MIX, connections=100)
+        load = Load(stack, OUTAGE_MIX, connections=1000, timeout=deadline_s + 20)
+        with Prober(stack.port, "/agents") as prober:
+            time.sleep(0.5)
+            began = time.monotonic()
+            relay.silence()
+            time.sleep(t.settings.seconds + deadline_s)
+            relay.heal()
+            back = time.monotonic()
+            stack.await_health()
+            time.sleep(1)
+        judge_outage(t, deadline_s, load, prober, began, back, undisturbed, (503, 504))
+
+
+def silent_host(t):
+    """Several hosts, the first of which takes no connection and refuses none."""
+    import socket
+    relay = Relay(t.home, t.home.stack())
+    port = free_port()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", port))
+        silent.listen(0)
+        # Its queue is full with these, so that further ones are not even answered.
+        fill = [socket.socket() for _ in range(3)]
+        for s in fill:
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", port))
+        conninfo = f"host=127.0.0.1,127.0.0.1 port={port},{relay.port} user=asterisk dbname=benchmarks"
+        began = time.monotonic()
+        with Stack(t.home, "hosts", options="--request-timeout=5s", database=conninfo) as stack:
+            stack.await_health()
+            # The start has waited for the check first, then for the pool: each goes through the silent host.
+            started_s = time.monotonic() - began
+            load = Load(stack, {"/index": 800, "/agents": 200}, connections=600)
+            longest = 0.0
+            for _ in range(2):
+                cut = time.monotonic()
+                t.home.stack().sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'benchmarks' AND "
+                                   "application_name = 'agents-fcgi'")
+                await_(stack.is_ready, "the pool is ready again", every=0.05)
+                longest = max(longest, time.monotonic() - cut)
+            time.sleep(0.5)
+            t.judge(load.stop())
+            t.figure(f"the second host serves {longest:.1f} s after a cut (connect time-out 2 s), start {started_s:.1f} s")
+            t.time(longest <= 4, f"the reachable host was used only after {longest:.1f} s")
+        for s in fill:
+            s.close()
+
+
+def can_have_mounts():
+    return os.geteuid() == 0 and run(["/usr/bin/unshare", "-m", "/bin/true"], {"PATH": "/usr/bin:/bin"})[0] == 0
+
+
+def silent_resolver(t):
+    """The pool lives where /etc/hosts and /etc/resolv.conf are ours, and the name server never answers."""
+    import socket
+    if not can_have_mounts():
+        raise Skip("root and mount namespaces, for a resolver that is silent")
+    home, relay = t.home, Relay(t.home, t.home.stack())
+    hosts, resolv = home.new_file("hosts"), home.new_file("resolv.conf")
+    known = "127.0.0.1 localhost\n127.0.0.1 database.test\n"
+    hosts.write_text(known, encoding="ascii")
+    resolv.write_text("nameserver 127.0.0.77\noptions timeout:3 attempts:1\n", encoding="ascii")
+    for file in (hosts, resolv):
+        file.chmod(0o644)
+    script = f'mount --bind {hosts} /etc/hosts && mount --bind {resolv} /etc/resolv.conf && exec "$@"'
+    conninfo = f"host=database.test port={relay.port} user=asterisk dbname=benchmarks"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.77", 53))
+        with Stack(home, "names", options="--request-timeout=2s", database=conninfo,
+                   before=["/usr/bin/unshare", "-m", "/bin/sh", "-c", script, "sh"]) as stack:
+            undisturbed = measure(stack, 2, OUTAGE_MIX, connections=100)
+            load = Load(stack, OUTAGE_MIX, connections=1000, timeout=22)
+            with Prober(stack.port, "/agents") as prober:
+                began = time.monotonic()
+                hosts.write_text("127.0.0.1 localhost\n", encoding="ascii")
+                home.stack().sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'benchmarks' AND "
+                                 "application_name = 'agents-fcgi'")
+                time.sleep(t.settings.seconds + 1)
+                hosts.write_text(known, encoding="ascii")
+                back = time.monotonic()
+                stack.await_health()
+                time.sleep(0.5)
+            server.setblocking(False)
+            try:
+                asked = bool(server.recv(512))
+            except BlockingIOError:
+                asked = False
+            t.check(asked, "nobody asked the silent name server")
+            # A look-up that is under way when the name is back goes on until its own time-out.
+            judge_outage(t, 2, load, prober, began, back + 3, undisturbed, (503,))
+
+
+@row("dns-silent", "database named by host name, resolver silent; several hosts, the first silent")
+def dns_silent(t):
+    silent_host(t)
+    silent_resolver(t)
