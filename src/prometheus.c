@@ -1,5 +1,6 @@
 #include "prometheus.h"
 
+#include "job.h"
 #include "log.h"
 #include "text.h"
 #include "version.h"
@@ -8,6 +9,8 @@
 #include <libpq-fe.h>
 
 _Static_assert(METRICS_LEVELS == LOG_LEVEL_MAX, "lines of the log are counted by level");
+_Static_assert((int)JOB_ROWS == (int)METRICS_ROWS && (int)JOB_EXPIRED == (int)METRICS_EXPIRED,
+	       "outcomes are counted in their order");
 
 /* In the order of enum query_id; the names that logs have. */
 static const char *const query_names[QUERY_MAX] = {"agents", "agentfeatures", "agent_login_status", "catalogue"};

@@ -193,7 +193,7 @@ bool scoreboard_open(struct scoreboard *b, const char *path, int64_t now_us, cha
 		close_file(b);
 		b->own = 0;
 		b->created_us = now_us;
-		b->slots = calloc(1, sizeof(struct slot));
+		b->slots = calloc(1, SLOT_BYTES);
 		if (b->slots == NULL)
 			return false;
 	}

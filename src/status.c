@@ -136,12 +136,13 @@ static json_t *worker_list(const struct pool *p, const struct scoreboard *b)
 		g = &w.slot->gauges;
 		slot_text_get(&w.slot->version, version);
 		(void)json_array_append_new(
-			array, json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "pid", integer(&g->pid), "state",
-					 pool_state_names[w.state], "ready", counter_read(&g->ready) != 0, "share",
+			array, json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "pid", integer(&g->pid),
+					 "state", pool_state_names[w.state], "ready", counter_read(&g->ready) != 0, "share",
 					 counter_read(&g->share) != 0, "started", time_of((int64_t)counter_read(&g->started_us)),
 					 "in_flight", integer(&g->in_flight), "waiting", integer(&g->waiting), "connections",
 					 integer(&g->connections), "database_connections", integer(&g->database_connections),
-					 "version", utf8_json(version, strlen(version))));
+					 "slot_requests", (json_int_t)metrics_requests(&w.slot->metrics, 0), "version",
+					 utf8_json(version, strlen(version))));
 	}
 	return array;
 }

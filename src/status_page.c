@@ -214,27 +214,27 @@ static void write_workers(const struct pool *p, const struct scoreboard *board, 
 	end_table(b);
 }
 
-void status_page(const struct pool *p, const struct scoreboard *board, struct body *b)
+void status_page(const struct pool *p, const struct scoreboard *b, struct body *out)
 {
 	char now[STATUS_TIME_BYTES], since[STATUS_TIME_BYTES];
 
 	status_time(p->now_us, now);
 	status_time(p->created_us, since);
-	text_printf(b,
+	text_printf(out,
 		    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta http-equiv=\"refresh\" "
 		    "content=\"5\"/>\n"
 		    "<title>agents-fcgi</title>\n<style>\n%s</style>\n</head>\n<body>\n",
 		    style);
-	text_printf(b, "<h1>agents-fcgi %s</h1>\n<p>%s, counting since %s</p>\n", AGENTS_FCGI_VERSION, now, since);
-	write_verdict(p, b);
-	write_now(p, b);
-	write_recent(p, b);
-	write_paths(p, b);
-	write_since(p, b);
-	text_printf(b, "<h2>Last error or warning in the log</h2>\n<pre>");
-	text_html(b, p->last_error[0] != '\0' ? p->last_error : "none");
-	text_printf(b, "</pre>\n");
-	write_workers(p, board, b);
-	text_printf(b, "<p><a href=\"/status.json\">status.json</a> <a href=\"/metrics\">metrics</a> "
-		       "<a href=\"/health/ready\">health/ready</a></p>\n</body>\n</html>\n");
+	text_printf(out, "<h1>agents-fcgi %s</h1>\n<p>%s, counting since %s</p>\n", AGENTS_FCGI_VERSION, now, since);
+	write_verdict(p, out);
+	write_now(p, out);
+	write_recent(p, out);
+	write_paths(p, out);
+	write_since(p, out);
+	text_printf(out, "<h2>Last error or warning in the log</h2>\n<pre>");
+	text_html(out, p->last_error[0] != '\0' ? p->last_error : "none");
+	text_printf(out, "</pre>\n");
+	write_workers(p, b, out);
+	text_printf(out, "<p><a href=\"/status.json\">status.json</a> <a href=\"/metrics\">metrics</a> "
+			 "<a href=\"/health/ready\">health/ready</a></p>\n</body>\n</html>\n");
 }

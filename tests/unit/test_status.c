@@ -214,6 +214,18 @@ static char *prometheus(void)
 	return text;
 }
 
+/* Leaves the text for promtool, when it is asked for. */
+static void show(const char *text)
+{
+	const char *file = getenv("METRICS_TEXT");
+	FILE *f = file != NULL ? fopen(file, "we") : NULL;
+
+	if (f == NULL)
+		return;
+	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
 /* The value of a series, named as it stands in the text; -1: it is not there exactly once. */
 static double value_of(const char *text, const char *series)
 {
@@ -239,6 +251,7 @@ START_TEST(test_prometheus_says_what_was_counted)
 	counter_add(&slot_of(1)->metrics.busy_us, 1500000);
 	look();
 	text = prometheus();
+	show(text);
 	ck_assert_double_eq(value_of(text, "requests_total{path=\"/agents\",code=\"200\"}"), 15.);
 	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"5e-05\"}"), 0.);
 	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"0.0001\"}"), 1.);
