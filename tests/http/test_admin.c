@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -361,6 +362,26 @@ START_TEST(without_a_scoreboard_a_worker_answers_for_itself)
 }
 END_TEST
 
+/* As with a full disk: the log says so, and the worker serves. */
+START_TEST(a_limit_of_file_sizes_ends_no_worker)
+{
+	struct rlimit files;
+	struct worker w;
+	struct team t;
+
+	team_begin(&t);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &files), 0);
+	files.rlim_cur = 1 << 20;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &files), 0);
+	worker_start(&w, NOWHERE, (const char *const[]){t.option, NULL});
+	ask(&w, "/index", 3, 200);
+	ck_assert(worker_log_has(&w, "scoreboard_unusable"));
+	ck_assert(worker_log_has(&w, "File too large"));
+	worker_end(&w);
+	team_end(&t);
+}
+END_TEST
+
 /* --- through nginx --- */
 
 static const char *const admin_paths[] = {"/metrics", "/status", "/status.json", "/health/live", "/health/ready"};
@@ -644,6 +665,7 @@ int main(void)
 	tcase_add_test(c, a_stopped_worker_is_stuck);
 	tcase_add_test(c, status_names_workers_and_the_last_error);
 	tcase_add_loop_test(c, without_a_scoreboard_a_worker_answers_for_itself, 0, 3);
+	tcase_add_test(c, a_limit_of_file_sizes_ends_no_worker);
 	tcase_add_loop_test(c, admin_paths_through_nginx, 0, (int)(sizeof admin_paths / sizeof admin_paths[0]));
 	tcase_add_test(c, promtool_accepts_the_metrics);
 	tcase_add_test(c, the_stack_s_pool_counts_over_deaths);
