@@ -3,7 +3,7 @@ import gzip
 import json
 import re
 import time
-from pathlib import Path
+from contextlib import contextmanager
 
 from .stack import PROJECT, RigError
 
@@ -63,6 +63,13 @@ class Journal:
         self.runs.append(run)
         self.keys.add(key)
 
+    @contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise RigError(f"{self.folder.relative_to(PROJECT)} cannot be written: {error.strerror}; what is in it stays") from error
+
     @property
     def next_number(self):
         return max((run["n"] for run in self.runs), default=0) + 1
@@ -70,21 +77,24 @@ class Journal:
     def add(self, run, outputs):
         """Numbers the run, keeps its raw outputs ({"txt": …, "json": …}) and writes its line."""
         run = {"n": self.next_number, **run, "raw": None, "histogram": None}
-        for ending, member in (("txt", "raw"), ("json", "histogram")):
-            if outputs.get(ending):
-                run[member] = f"raw/{run['n']:04d}.{ending}.gz"
-                # No time of its own in it: the same output makes the same file.
-                (self.folder / run[member]).write_bytes(gzip.compress(outputs[ending].encode(), mtime=0))
-        with open(self.folder / "runs.jsonl", "a", encoding="utf-8") as f:
-            f.write(json.dumps(run) + "\n")
+        with self._writing():
+            for ending, member in (("txt", "raw"), ("json", "histogram")):
+                if outputs.get(ending):
+                    run[member] = f"raw/{run['n']:04d}.{ending}.gz"
+                    # No time of its own in it: the same output makes the same file.
+                    (self.folder / run[member]).write_bytes(gzip.compress(outputs[ending].encode(), mtime=0))
+            with open(self.folder / "runs.jsonl", "a", encoding="utf-8") as f:
+                f.write(json.dumps(run) + "\n")
         self._keep(run)
         return run
 
     def keep_text(self, name, text):
-        (self.folder / "environment" / name).write_text(text, encoding="utf-8")
+        with self._writing():
+            (self.folder / "environment" / name).write_text(text, encoding="utf-8")
 
     def write_result(self, result):
-        path = Path(self.folder / "result.json")
+        path = self.folder / "result.json"
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        new.replace(path)
+        with self._writing():
+            new.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            new.replace(path)

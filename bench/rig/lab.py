@@ -118,7 +118,8 @@ class Lab:
 
     def _peer(self, name, link, database):
         peer_name, _, form = name.rpartition(" ")
-        options = {"listen": link.server_address, "launcher": link.server, "viewer": link.client} if link else {}
+        options = {"listen": link.server_address, "launcher": link.server, "viewer": link.client,
+                   "port": link.free_ports(1)[0]} if link else {}
         peer = peers.start(self.rig, peer_name, form, database, **options)
         self.versions[name] = peer.versions()
         return Target(name, peer.base_url, peer.components(), link.client if link else (), golden=False, peer=peer), peer.stop

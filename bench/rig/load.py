@@ -31,21 +31,29 @@ def check_body(port, path, golden):
         raise RigError(f"http://127.0.0.1:{port}{path} answers {status} with {len(body)} bytes, not what tests/golden/{golden} holds")
 
 
+def start(words, env=None):
+    """A load generator. It dies with the rig."""
+    child = subprocess.Popen(process.tied(words, "KILL"), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    child.args = words
+    return child
+
+
 def start_wrk(url, connections, seconds, timeout="30s", script=None, threads=2):
     words = ["/usr/bin/wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", timeout]
     words += ["-s", str(script)] if script else []
-    return subprocess.Popen(words + [url], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return start(words + [url])
 
 
-def finish(child):
-    """Its output; a child that outlives an interrupt is ended."""
+def finish(child, good=(0,)):
+    """Its output; a child that outlives an interrupt is ended, one whose exit status is none of the good ones is an error."""
     try:
         output = child.communicate()[0]
     except BaseException:
         child.kill()
         child.wait()
         raise
-    if child.returncode != 0:
+    if child.returncode not in good:
         raise RigError(f"{' '.join(child.args)} failed:\n{output.rstrip()}")
     return output
 
@@ -118,9 +126,7 @@ class Pgbench:
     def run(self, seconds):
         words = ["/usr/lib/postgresql/15/bin/pgbench", "-M", "prepared", "-c", "8", "-j", "2", "-n", "-T", str(seconds),
                  "-f", str(self.script), self.stack.conninfo()]
-        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                 env={"PATH": "/usr/bin:/bin"})
-        return parse_pgbench(finish(child))
+        return parse_pgbench(finish(start(words, {"PATH": "/usr/bin:/bin"})))
 
 
 def measure(system, seconds):

@@ -104,7 +104,8 @@ class Peer:
         self.env = {**_clean_environment(), "PEER_DIR": str(self.run_dir), "PORT": str(self.port), "LISTEN": listen,
                     "PGHOST": f"{self.cluster.run_dir}/pg", "PGPORT": "5432", "PGUSER": "asterisk", "PGDATABASE": "benchmarks",
                     "WORKERS": str(workers or ""), "DB_POOL": str(pool or "")}
-        rig.at_end(self.stop)
+        self.rig = rig
+        self.clean_up = rig.at_end(self.stop, [self.folder / "down"], self.env)
         try:
             run_quietly([*self.launcher, str(self.folder / "up"), form], self.env, "does not come up", 120)
         except subprocess.TimeoutExpired as error:
@@ -130,6 +131,7 @@ class Peer:
 
     def stop(self):
         run_quietly([str(self.folder / "down")], self.env, f"the peer {self.name} does not end")
+        self.rig.undone(self.clean_up)
 
 
 # Run where the clients are: in their network namespace, if they have one.

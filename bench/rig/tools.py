@@ -1,7 +1,6 @@
 """wrk, pace and pgbench: their command lines, and what they print as one kind of record."""
 import json
 import os
-import subprocess
 from pathlib import Path
 
 from . import load
@@ -14,19 +13,8 @@ LATENCIES = ("mean", "p50", "p75", "p90", "p99", "p99_9", "max")
 
 
 def _run(words, good=(0,)):
-    """The program's output. It dies with the rig, and an interrupt ends it."""
-    child = subprocess.Popen(["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", *words], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
-    try:
-        output = child.communicate()[0]
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
-    if child.returncode not in good:
-        raise RigError(f"{' '.join(map(str, words))} failed with {child.returncode}:\n{output.rstrip()}")
-    return output
+    child = load.start(list(map(str, words)), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
+    return load.finish(child, good)
 
 
 def _errors(**counts):
