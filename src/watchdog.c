@@ -2,6 +2,8 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The loop resets the alarm this often. */
@@ -14,11 +16,29 @@
 static volatile sig_atomic_t alarms;
 static ev_timer beat;
 
+/* The line of the log, made at each beat, because a signal handler cannot: its time is when the alarms will have come. */
+static char line[256];
+static size_t line_len;
+
+static void make_line(void)
+{
+	time_t when = time(NULL) + WATCHDOG_S;
+	char text[32] = "";
+	struct tm tm;
+	int len;
+
+	if (gmtime_r(&when, &tm) != NULL)
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+	len = snprintf(line, sizeof(line),
+		       "{\"time\":\"%s\",\"level\":\"error\",\"event\":\"watchdog\",\"pid\":%d,\"error\":\"the event loop hangs; "
+		       "the process ends "
+		       "itself\"}\n",
+		       text, (int)getpid());
+	line_len = len > 0 && (size_t)len < sizeof(line) ? (size_t)len : 0;
+}
+
 static void on_alarm(int signum)
 {
-	static const char line[] =
-		"{\"level\": \"error\", \"event\": \"watchdog\", \"error\": \"the event loop hangs; the process ends itself\"}\n";
-
 	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	(void)signum;
@@ -28,7 +48,7 @@ static void on_alarm(int signum)
 		return;
 	}
 	/* A full pipe may be what the loop hangs on. */
-	if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
+	if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line, line_len) < 0)
 		_exit(71);
 	_exit(70);
 }
@@ -39,6 +59,7 @@ static void on_beat(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)w;
 	(void)revents;
 	alarms = 0;
+	make_line();
 	(void)alarm(WATCHDOG_S - LAST_CHANCE_S);
 }
 

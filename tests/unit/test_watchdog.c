@@ -4,9 +4,11 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +79,39 @@ static void hanging_child(void)
 START_TEST(loop_that_hangs_is_ended)
 {
 	ck_assert_int_eq(status_of(hanging_child), STATUS_HANGS);
+}
+END_TEST
+
+static int said[2];
+
+static void hanging_child_with_a_log(void)
+{
+	if (dup2(said[1], STDERR_FILENO) >= 0)
+		hanging_child();
+}
+
+/* One line in the log's form, as that of any other event. */
+START_TEST(end_is_told_in_the_log)
+{
+	char text[512] = "";
+	json_t *line;
+	const char *event, *level, *time;
+	json_int_t pid;
+
+	ck_assert_int_eq(pipe(said), 0);
+	ck_assert_int_eq(status_of(hanging_child_with_a_log), STATUS_HANGS);
+	ck_assert_int_gt(read(said[0], text, sizeof(text) - 1), 0);
+	line = json_loads(text, 0, NULL);
+	ck_assert_msg(line != NULL, "%s", text);
+	ck_assert_int_eq(json_unpack(line, "{s:s, s:s, s:s, s:I}", "time", &time, "level", &level, "event", &event, "pid", &pid),
+			 0);
+	ck_assert_uint_eq(strlen(time), strlen("2026-01-02T03:04:05.000Z"));
+	ck_assert_str_eq(level, "error");
+	ck_assert_str_eq(event, "watchdog");
+	ck_assert_int_gt(pid, 1);
+	json_decref(line);
+	(void)close(said[0]);
+	(void)close(said[1]);
 }
 END_TEST
 
@@ -157,6 +192,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, loop_that_hangs_is_ended);
+	tcase_add_test(tc, end_is_told_in_the_log);
 	tcase_add_test(tc, loop_that_turns_puts_the_alarm_off);
 	tcase_add_test(tc, process_that_was_stopped_has_a_last_chance);
 	tcase_add_test(tc, second_alarm_ends_it);
