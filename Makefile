@@ -104,6 +104,11 @@ test-programs: packages-test
 .PHONY: test-files
 test-files: $(WORKER) build/db-load $(TEST_PROGRAMS)
 
+# What `make lint` shows to promtool.
+.PHONY: test-metrics
+test-metrics:
+	$(call locked,build/test/unit/test_status)
+
 .PHONY: lint fuzz bench bench-compare
 lint: packages-lint build/gen/sql.h ## format, static analysis, shell scripts
 	@tests/lint/run

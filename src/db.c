@@ -90,6 +90,7 @@ static void connect_failed(struct db *db, const char *reason)
 {
 	bool news = strcmp(db->reason, reason) != 0;
 
+	counter_add(&db->settings.metrics->database_connect_failures, 1);
 	db->failures++;
 	db->gave_up = false;
 	/* The same reason again and again is one line a while, not twenty a second from each worker. */
@@ -113,6 +114,7 @@ static void on_connected(void *user, PGconn *conn, const char *reason)
 	}
 	log_event(db->log, db->broken_before ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "database_connected", LOG_NO_REQUEST,
 		  "{s:i, s:i}", "backend_pid", PQbackendPID(conn), "attempts", (int)db->failures + 1);
+	counter_add(&db->settings.metrics->database_connects, 1);
 	db->broken_before = false;
 	db->reason[0] = '\0';
 	link_up(link_down(db), conn);
@@ -153,6 +155,7 @@ void db_submit(struct db *db, struct job *j)
 {
 	j->attempts = 0;
 	j->sent_us = 0;
+	j->answered_us = 0;
 	j->unwanted = false;
 	enter_line(db, j, &db->waiting);
 }
@@ -162,10 +165,12 @@ void db_withdraw(struct db *db, struct job *j)
 	leave_line(db, j);
 }
 
-static void finish(struct job *j, enum job_outcome outcome, const PGresult *result, const char *sqlstate, const char *message)
+static void finish(struct db *db, struct job *j, enum job_outcome outcome, const PGresult *result, const char *sqlstate,
+		   const char *message)
 {
 	struct job_result r = {outcome, result, sqlstate != NULL ? sqlstate : "", message != NULL ? message : ""};
 
+	counter_add(&db->settings.metrics->queries[j->query->id][outcome], 1);
 	j->state = JOB_IDLE;
 	j->done(j, &r);
 }
@@ -175,6 +180,7 @@ static bool send_again(struct db *db, struct job *j)
 {
 	if (j->attempts >= JOB_ATTEMPTS || j->unwanted)
 		return false;
+	counter_add(&db->settings.metrics->queries_resent, 1);
 	enter_line_again(db, j);
 	return true;
 }
@@ -246,7 +252,7 @@ void db_flush(struct db *db)
 
 		if (is_too_late(db, l, j)) {
 			leave_line(db, j);
-			finish(j, JOB_UNAVAILABLE, NULL, NULL, "its turn came too late for an answer by its deadline");
+			finish(db, j, JOB_UNAVAILABLE, NULL, NULL, "its turn came too late for an answer by its deadline");
 		} else {
 			(void)send_job(db, l, j);
 		}
@@ -283,7 +289,7 @@ static void server_error(struct db *db, struct link *l, struct job *j, const PGr
 		  message != NULL ? message : PQresultErrorMessage(result));
 	if ((advice == SQLSTATE_SCHEMA || advice == SQLSTATE_PREPARE) && db->on_schema_error != NULL)
 		db->on_schema_error(db->user);
-	finish(j, advice == SQLSTATE_FAILED ? JOB_FAILED : JOB_UNAVAILABLE, NULL, sqlstate, message);
+	finish(db, j, advice == SQLSTATE_FAILED ? JOB_FAILED : JOB_UNAVAILABLE, NULL, sqlstate, message);
 }
 
 static void on_result(void *user, struct link *l, struct job *j, const PGresult *result)
@@ -294,14 +300,15 @@ static void on_result(void *user, struct link *l, struct job *j, const PGresult 
 	case PGRES_TUPLES_OK:
 		db->silent = 0;
 		note_service_time(db, l);
+		buckets_add_us(&db->settings.metrics->query_durations[j->query->id], j->answered_us - j->sent_us);
 		if (PQresultMemorySize(result) > LARGE_RESULT_BYTES)
 			ev_timer_again(db->loop, &db->trim);
-		finish(j, JOB_ROWS, result, NULL, NULL);
+		finish(db, j, JOB_ROWS, result, NULL, NULL);
 		break;
 	case PGRES_PIPELINE_ABORTED: /* one before it failed; it was never looked at */
 		j->attempts--;
 		if (!send_again(db, j))
-			finish(j, JOB_EXPIRED, NULL, NULL, NULL);
+			finish(db, j, JOB_EXPIRED, NULL, NULL, NULL);
 		break;
 	default:
 		server_error(db, l, j, result);
@@ -328,6 +335,7 @@ static void on_lost(void *user, struct link *l, struct list *jobs, const char *r
 	struct db *db = user;
 	int64_t now_us = clock_us();
 
+	counter_add(&db->settings.metrics->database_connections_lost, 1);
 	log_event(db->log, LOG_LEVEL_WARN, "database_connection_lost", LOG_NO_REQUEST, "{s:s}", "error", reason);
 	db->broken_before = true;
 	db->silent = l->answered ? 0 : db->silent + 1;
@@ -341,9 +349,9 @@ static void on_lost(void *user, struct link *l, struct list *jobs, const char *r
 		if (db->gave_up)
 			j->attempts--;
 		if (is_over(j, now_us))
-			finish(j, JOB_EXPIRED, NULL, NULL, NULL);
+			finish(db, j, JOB_EXPIRED, NULL, NULL, NULL);
 		else if (!send_again(db, j))
-			finish(j, JOB_UNAVAILABLE, NULL, NULL, reason);
+			finish(db, j, JOB_UNAVAILABLE, NULL, NULL, reason);
 	}
 	connect_missing(db);
 }

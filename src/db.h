@@ -14,11 +14,13 @@
 #include "connector.h"
 #include "link.h"
 #include "log.h"
+#include "metrics.h"
 
 struct db_settings {
 	const char *database; /* must outlive the db */
 	int links;
-	int timeout_ms; /* a request's time; also the server's statement_timeout */
+	int timeout_ms;          /* a request's time; also the server's statement_timeout */
+	struct metrics *metrics; /* where to count */
 };
 
 struct db {

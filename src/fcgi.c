@@ -49,9 +49,45 @@ static void drain_stdin(FCGX_Request *r)
 		;
 }
 
-static struct str param(const FCGX_Request *r, const char *name)
+/* The parameters and where they go. All names are of different lengths, so most are told apart by that. */
+static const struct {
+	struct str name;
+	size_t offset;
+} known[] = {
+	{STR("REQUEST_METHOD"), offsetof(struct fcgi_params, method)},
+	{STR("DOCUMENT_URI"), offsetof(struct fcgi_params, path)},
+	{STR("REQUEST_ID"), offsetof(struct fcgi_params, request_id)},
+	{STR("HTTP_IF_NONE_MATCH"), offsetof(struct fcgi_params, if_none_match)},
+	{STR("HTTP_ORIGIN"), offsetof(struct fcgi_params, origin)},
+	{STR("AGENTS_LISTENER"), offsetof(struct fcgi_params, listener)},
+	{STR("HTTP_TRACEPARENT"), offsetof(struct fcgi_params, traceparent)},
+};
+
+#define KNOWN (sizeof(known) / sizeof(known[0]))
+
+static struct str *param_at(struct fcgi_params *params, size_t i)
 {
-	return str_of(FCGX_GetParam(name, r->envp));
+	return (struct str *)(void *)((char *)params + known[i].offset);
+}
+
+/* One walk for all of them; of a name that comes twice, the first counts, as for FCGX_GetParam. */
+static void find_params(char *const *env, struct fcgi_params *params)
+{
+	for (size_t i = 0; i < KNOWN; i++)
+		*param_at(params, i) = str_make(NULL, 0);
+	for (; *env != NULL; env++) {
+		const char *end = strchr(*env, '=');
+		struct str name = str_make(*env, end != NULL ? (size_t)(end - *env) : 0);
+
+		for (size_t i = 0; i < KNOWN; i++) {
+			if (str_equal(name, known[i].name) && param_at(params, i)->p == NULL)
+				*param_at(params, i) = str_of(end + 1);
+		}
+	}
+	for (size_t i = 0; i < KNOWN; i++) {
+		if (param_at(params, i)->p == NULL)
+			*param_at(params, i) = str_make("", 0);
+	}
 }
 
 static bool parse(struct fcgi *f, int fd, struct fcgi_params *params)
@@ -70,12 +106,7 @@ static bool parse(struct fcgi *f, int fd, struct fcgi_params *params)
 		return false;
 	}
 	drain_stdin(r);
-	params->method = param(r, "REQUEST_METHOD");
-	params->path = param(r, "DOCUMENT_URI");
-	params->request_id = param(r, "REQUEST_ID");
-	params->if_none_match = param(r, "HTTP_IF_NONE_MATCH");
-	params->origin = param(r, "HTTP_ORIGIN");
-	params->listener = param(r, "AGENTS_LISTENER");
+	find_params(r->envp, params);
 	return true;
 }
 

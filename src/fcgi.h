@@ -21,6 +21,7 @@ struct fcgi_params {
 	struct str if_none_match; /* HTTP_IF_NONE_MATCH */
 	struct str origin;        /* HTTP_ORIGIN */
 	struct str listener;      /* AGENTS_LISTENER */
+	struct str traceparent;   /* HTTP_TRACEPARENT */
 };
 
 /*

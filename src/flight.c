@@ -13,6 +13,7 @@ struct flight {
 	struct job job;
 	struct flights *flights;
 	struct list members; /* requests */
+	unsigned size;
 };
 
 static struct flight *flight_of(struct job *j)
@@ -48,6 +49,13 @@ static void end(struct flight *f)
 	free(f);
 }
 
+/* What the request's time has gone into, for the log. */
+static void note_times(const struct flight *f, struct request *r)
+{
+	r->query_sent_us = f->job.sent_us;
+	r->query_answered_us = f->job.answered_us;
+}
+
 /* The next member, out of the flight, or NULL. */
 static struct request *take_member(struct flight *f)
 {
@@ -59,6 +67,7 @@ static struct request *take_member(struct flight *f)
 	list_remove(&r->member);
 	r->flight = NULL;
 	f->flights->waiting--;
+	note_times(f, r);
 	return r;
 }
 
@@ -111,6 +120,7 @@ static void land(struct flight *f, const PGresult *result)
 		return;
 	}
 	content = content_make(body);
+	buckets_add(&f->flights->metrics->flight_members, buckets_counts, f->size);
 	while ((r = take_member(f)) != NULL)
 		request_answer(r, &content);
 	body_unref(body);
@@ -189,6 +199,7 @@ enum flight_joining flight_join(struct flights *fs, struct request *r, enum quer
 	request_wait(r);
 	r->flight = f;
 	list_append(&f->members, &r->member);
+	f->size++;
 	f->job.deadline_us = r->deadline_us; /* the last member's: deadlines only grow */
 	fs->waiting++;
 	return FLIGHT_JOINED;
@@ -203,6 +214,8 @@ void flight_leave(struct request *r)
 	list_remove(&r->member);
 	r->flight = NULL;
 	f->flights->waiting--;
+	f->size--;
+	note_times(f, r);
 	if (!list_empty(&f->members))
 		return;
 	/* A query that no one waits for is not sent, or not again. */

@@ -22,6 +22,7 @@ struct flights {
 	const struct log *log;
 	const struct queries *queries;
 	struct schema *schema;
+	struct metrics *metrics; /* where to count */
 	bool share;
 	int max_waiting;    /* requests in all flights together */
 	int64_t timeout_us; /* what a request has */

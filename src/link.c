@@ -189,6 +189,7 @@ static void answer_job(struct link *l, struct job *j, const PGresult *result)
 	l->last_took_us = now_us - link_silent_since_us(l); /* answers come in order: the job is the first */
 	list_remove(&j->node);
 	l->job_count--;
+	j->answered_us = now_us;
 	l->last_result_us = now_us; /* from here on the next job waits, also while this one is rendered */
 	l->events.result(l->user, l, j, result);
 }

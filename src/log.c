@@ -1,5 +1,10 @@
 #include "log.h"
 
+#include "clock.h"
+#include "log_limit.h"
+#include "slot.h"
+#include "utf8.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <jansson.h>
@@ -22,68 +27,6 @@ struct pack {
 	const char *format;
 	va_list args;
 };
-
-/* Bytes of the UTF-8 sequence at `p` (RFC 3629 §4), 0 when it is not valid. */
-static size_t utf8_sequence(const unsigned char *p, size_t len)
-{
-	unsigned char low = 0x80, high = 0xBF; /* what the second byte may be */
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xC2 && p[0] <= 0xDF)
-		n = 2;
-	else if (p[0] >= 0xE0 && p[0] <= 0xEF)
-		n = 3;
-	else if (p[0] >= 0xF0 && p[0] <= 0xF4)
-		n = 4;
-	else
-		return 0;
-	if (n > len)
-		return 0;
-	if (p[0] == 0xE0)
-		low = 0xA0;
-	else if (p[0] == 0xED)
-		high = 0x9F;
-	else if (p[0] == 0xF0)
-		low = 0x90;
-	else if (p[0] == 0xF4)
-		high = 0x8F;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	return n;
-}
-
-/* A JSON string of any bytes: U+FFFD stands for each one that is not valid UTF-8. NULL when out of memory. */
-static json_t *string_of_bytes(const char *p, size_t len)
-{
-	json_t *string = json_stringn(p, len);
-	char *clean;
-	size_t used = 0, n;
-
-	if (string != NULL || len > SIZE_MAX / 3)
-		return string;
-	clean = malloc(3 * len);
-	if (clean == NULL)
-		return NULL;
-	for (size_t i = 0; i < len; i += n) {
-		n = utf8_sequence((const unsigned char *)p + i, len - i);
-		if (n > 0) {
-			memcpy(clean + used, p + i, n);
-			used += n;
-		} else {
-			memcpy(clean + used, "\xEF\xBF\xBD", 3);
-			used += 3;
-			n = 1;
-		}
-	}
-	string = json_stringn(clean, used);
-	free(clean);
-	return string;
-}
 
 /* The next character of the format that means something. */
 static char format_next(struct pack *pack)
@@ -120,7 +63,7 @@ static json_t *pack_string(struct pack *pack, bool *omit)
 	}
 	if (s == NULL)
 		return json_null();
-	return string_of_bytes(s, len == SIZE_MAX ? strlen(s) : len);
+	return utf8_json(s, len == SIZE_MAX ? strlen(s) : len);
 }
 
 /* One scalar or given value of a pack format; jansson's own json_vpack would refuse the whole line for one bad byte. */
@@ -200,46 +143,71 @@ static void write_once(int fd, const char *p, size_t len)
 	while (n < 0 && errno == EINTR);
 }
 
-static void write_line(int fd, const json_t *line)
+/* Also keeps it for the status page, when `keep`. */
+static void write_line(const struct log *log, const json_t *line, bool keep)
 {
-	char small[LINE_BYTES], *large;
+	char small[LINE_BYTES], *text = small, *large = NULL;
 	size_t len = json_dumpb(line, small, sizeof(small) - 1, DUMP_FLAGS);
 
 	if (len == 0)
 		return;
-	if (len < sizeof(small)) {
-		small[len] = '\n';
-		write_once(fd, small, len + 1);
-		return;
+	if (len >= sizeof(small)) {
+		text = large = malloc(len + 1);
+		if (large == NULL || json_dumpb(line, large, len, DUMP_FLAGS) != len)
+			goto out;
 	}
-	large = malloc(len + 1);
-	if (large == NULL)
-		return;
-	if (json_dumpb(line, large, len, DUMP_FLAGS) == len) {
-		large[len] = '\n';
-		write_once(fd, large, len + 1);
-	}
+	text[len] = '\n';
+	write_once(log->fd, text, len + 1);
+	if (keep && log->slot != NULL)
+		slot_text_set(&log->slot->last_error, str_make(text, len));
+out:
 	free(large);
 }
 
-void log_event(const struct log *log, enum log_level level, const char *event, struct str request_id, const char *fields, ...)
+/* What every line begins with. NULL when out of memory. */
+static json_t *new_line(enum log_level level, const char *event)
 {
-	int saved_errno = errno;
+	json_t *line = json_object();
 	char time[40];
-	json_t *line;
 
-	if (level > log->level)
-		return;
-	line = json_object();
 	if (line == NULL)
-		goto out;
+		return NULL;
 	timestamp(time, sizeof(time));
 	(void)json_object_set_new(line, "time", json_string(time));
 	(void)json_object_set_new(line, "level", json_string(log_level_names[level]));
 	(void)json_object_set_new(line, "event", json_string(event));
 	(void)json_object_set_new(line, "pid", json_integer(getpid()));
+	return line;
+}
+
+/* Errors and warnings may come with every request; `suppressed` is how many of this event were not written before. */
+static bool may_write(const struct log *log, enum log_level level, const char *event, unsigned *suppressed)
+{
+	*suppressed = 0;
+	if (level > log->level)
+		return false;
+	if (log->slot != NULL)
+		counter_add(&log->slot->metrics.log_lines[level], 1);
+	if (level > LOG_LEVEL_WARN || log->limit == NULL || log_limit_take(log->limit, event, clock_us(), suppressed))
+		return true;
+	if (log->slot != NULL)
+		counter_add(&log->slot->metrics.log_lines_suppressed, 1);
+	return false;
+}
+
+void log_event(const struct log *log, enum log_level level, const char *event, struct str request_id, const char *fields, ...)
+{
+	int saved_errno = errno;
+	unsigned suppressed;
+	json_t *line;
+
+	if (!may_write(log, level, event, &suppressed))
+		return;
+	line = new_line(level, event);
+	if (line == NULL)
+		goto out;
 	if (request_id.len > 0)
-		(void)json_object_set_new(line, "request_id", string_of_bytes(request_id.p, request_id.len));
+		(void)json_object_set_new(line, "request_id", utf8_json(request_id.p, request_id.len));
 	if (fields != NULL) {
 		struct pack pack = {.format = fields};
 
@@ -247,8 +215,28 @@ void log_event(const struct log *log, enum log_level level, const char *event, s
 		pack_fields(&pack, line);
 		va_end(pack.args);
 	}
-	write_line(log->fd, line);
+	if (suppressed > 0)
+		(void)json_object_set_new(line, "suppressed", json_integer(suppressed));
+	write_line(log, line, level <= LOG_LEVEL_WARN);
 	json_decref(line);
 out:
 	errno = saved_errno;
+}
+
+void log_suppressed(const struct log *log)
+{
+	const char *event;
+	unsigned suppressed;
+
+	if (log->limit == NULL || !log->limit->any_suppressed)
+		return;
+	while ((event = log_limit_next(log->limit, clock_us(), &suppressed)) != NULL) {
+		json_t *line = new_line(LOG_LEVEL_WARN, event);
+
+		if (line == NULL)
+			return;
+		(void)json_object_set_new(line, "suppressed", json_integer(suppressed));
+		write_line(log, line, false);
+		json_decref(line);
+	}
 }

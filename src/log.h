@@ -7,11 +7,16 @@
 
 #include "str.h"
 
+struct log_limit;
+struct slot;
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_MAX };
 
 struct log {
 	int fd;
-	enum log_level level; /* lines above it are not written */
+	enum log_level level;    /* lines above it are not written */
+	struct log_limit *limit; /* of errors and warnings that repeat; NULL: none */
+	struct slot *slot;       /* where lines are counted and the last error is kept; NULL: nowhere */
 };
 
 extern const char *const log_level_names[LOG_LEVEL_MAX]; /* "error", "warn", "info", "debug" */
@@ -22,6 +27,12 @@ extern const char *const log_level_names[LOG_LEVEL_MAX]; /* "error", "warn", "in
  * with U+FFFD in place of each bad byte: pass them with the "s" format; the line is never lost for that reason.
  */
 void log_event(const struct log *log, enum log_level level, const char *event, struct str request_id, const char *fields, ...);
+
+/*
+ * Says how many lines of an event the limit has suppressed, when no other line of it has come that could say so ("suppressed": that many). To be called
+ * now and then.
+ */
+void log_suppressed(const struct log *log);
 
 /* For events that belong to no request. */
 #define LOG_NO_REQUEST ((struct str){"", 0})

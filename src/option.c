@@ -71,6 +71,14 @@ const struct option option_table[] = {
 	 .initial = "",
 	 .reloadable = true,
 	 .help = "Origins whose scripts may read the answers (CORS). Empty: none."},
+	{.name = "scoreboard",
+	 FIELD(scoreboard),
+	 .kind = OPTION_PATH,
+	 .places = OPTION_EVERYWHERE,
+	 .initial = "",
+	 .help = "A file that the workers of a pool share, so that each can answer /metrics, /status and /health/ready for all. "
+		 "Put\n"
+		 "it where memory is (/run), in a folder that they may write. Empty: each answers for itself."},
 	{.name = "config",
 	 FIELD(config),
 	 .kind = OPTION_PATH,

@@ -35,7 +35,7 @@ struct option {
 	bool reloadable; /* a reload changes it in a running worker */
 };
 
-#define OPTION_COUNT 13
+#define OPTION_COUNT 14
 extern const struct option option_table[OPTION_COUNT];
 
 /* NULL when there is no such option. */

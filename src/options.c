@@ -223,6 +223,7 @@ void options_free(struct options *o)
 {
 	free(o->database);
 	free(o->cors_origin);
+	free(o->scoreboard);
 	free(o->config);
 	memset(o, 0, sizeof(*o));
 }

@@ -20,6 +20,7 @@ struct options {
 	int slow_log_ms;          /* "1s"; requests that took longer are logged; 0 … 60s (0ms: all), default 1s */
 	enum log_level log_level; /* error | warn | info | debug, default info */
 	char *cors_origin;        /* "" (none), "*", or origins separated by spaces (RFC 6454 §6.1: scheme://host[:port]) */
+	char *scoreboard;         /* path of the file that the pool's workers share, "" for none */
 	char *config;             /* path of the file, "" for none; flag and environment only */
 	bool check;               /* --check: check options, socket and database, then exit; flag only */
 };

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "flight.h"
 #include "head.h"
+#include "metrics.h"
 #include "problem.h"
 #include "route.h"
 #include "worker.h"
@@ -25,44 +26,97 @@ static void stop_waiting(struct request *r)
 	list_remove(&r->by_deadline);
 }
 
+static enum metrics_path metrics_path(const struct request *r)
+{
+	return r->route != NULL ? r->route->metrics : METRICS_NO_PATH;
+}
+
+static bool is_public(const struct request *r)
+{
+	return metrics_path(r) != METRICS_ADMIN;
+}
+
 static void forget(struct request *r)
 {
 	stop_waiting(r);
 	flight_leave(r);
 	r->conn->request = NULL;
+	if (is_public(r))
+		r->worker->requests.in_flight--;
+	free(r->trace);
 	free(r->allow_origin);
 	free(r->if_none_match);
 	free(r);
 }
 
-/* `detail` and `cause` may be NULL. */
+static double ms_between(int64_t from_us, int64_t to_us)
+{
+	return (double)(to_us - from_us) / 1000.0;
+}
+
+/*
+ * `detail` and `cause` may be NULL. Where the time went: waiting for the query to be sent, for its answer, for the writing of JSON, for the web server to take
+ * it; the four are the whole.
+ */
 static void log_request(const struct request *r, enum log_level level, const char *event, const char *detail, const char *cause)
 {
-	log_event(&r->worker->log, level, event, request_id(r), "{s:s, s:i, s:f, s:s*, s:s*}", "path",
-		  r->route != NULL ? r->route->path.p : "-", "status", r->status, "ms",
-		  (double)(clock_us() - r->arrived_us) / 1000.0, "detail", detail, "cause", cause);
+	struct log log = r->worker->log;
+	int64_t now_us, replied_us, answered_us, sent_us;
+
+	if (level > log.level)
+		return;
+	/* Whoever wants to see all requests does not mean most. */
+	if (r->worker->requests.slow_us == 0 && r->status < 500)
+		log.limit = NULL;
+	now_us = clock_us();
+	replied_us = r->replied_us != 0 ? r->replied_us : now_us;
+	answered_us = r->query_answered_us != 0 ? r->query_answered_us : replied_us;
+	sent_us = r->query_sent_us != 0 ? r->query_sent_us : answered_us;
+	if (r->query_sent_us == 0 && r->flight == NULL && r->status < 500) /* it needed no query */
+		sent_us = answered_us = r->arrived_us;
+	log_event(&log, level, event, request_id(r), "{s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:s*, s:s*, s:s*, s:s*}", "path",
+		  r->route != NULL ? r->route->path.p : "-", "status", r->status, "ms", ms_between(r->arrived_us, now_us),
+		  "waiting_ms", ms_between(r->arrived_us, sent_us), "query_ms", ms_between(sent_us, answered_us), "render_ms",
+		  ms_between(answered_us, replied_us), "write_ms", ms_between(replied_us, now_us), "detail", detail, "cause",
+		  cause, "trace_id", r->trace != NULL ? r->trace->trace_id : NULL, "parent_id",
+		  r->trace != NULL ? r->trace->parent_id : NULL);
+}
+
+/* An answer that the kernel takes at once needs no second look at the clock. */
+static bool was_slow(const struct request *r)
+{
+	const struct requests *rs = &r->worker->requests;
+	int64_t end_us = rs->replying == r ? r->replied_us : clock_us();
+
+	return end_us - r->arrived_us >= rs->slow_us;
 }
 
 static void on_sent(void *user, struct conn *c, enum conn_sending how)
 {
+	struct worker *w = user;
 	struct request *r = c->request;
 
-	(void)user;
+	counter_add(&w->requests.metrics->sent_bytes, c->sent);
+	if (how == CONN_STALLED)
+		counter_add(&w->requests.metrics->answers_stalled, 1);
+	else if (how == CONN_LEFT)
+		counter_add(&w->requests.metrics->clients_left, 1);
 	if (r == NULL) /* there was no memory for one */
 		return;
 	if (how == CONN_STALLED)
 		log_request(r, LOG_LEVEL_WARN, "answer_stalled", NULL, NULL);
 	else if (how == CONN_LEFT)
 		log_request(r, LOG_LEVEL_DEBUG, "client_left", NULL, NULL);
-	else if (r->status < 500 &&
-		 clock_us() - r->arrived_us >= r->worker->requests.slow_us) /* a failure has its line already */
+	else if (r->status < 500 && was_slow(r)) /* a failure has its line already */
 		log_request(r, LOG_LEVEL_WARN, "slow_request", NULL, NULL);
 	forget(r);
 }
 
 static void on_gone(void *user, struct conn *c)
 {
-	(void)user;
+	struct worker *w = user;
+
+	counter_add(&w->requests.metrics->clients_left, 1);
 	log_request(c->request, LOG_LEVEL_DEBUG, "client_left", NULL, NULL);
 	forget(c->request);
 }
@@ -92,6 +146,7 @@ static void add_cors(struct head *h, const struct request *r)
 /* The one way out: every answer is sent from here. */
 static void reply(struct request *r, const struct reply *a)
 {
+	struct requests *rs = &r->worker->requests;
 	struct body *body = r->method == REQUEST_HEAD ? NULL : a->body;
 	struct head h;
 
@@ -121,7 +176,13 @@ static void reply(struct request *r, const struct reply *a)
 	head_add(&h, a->more);
 	add_cors(&h, r);
 	HEAD_ADD(&h, "\r\n");
+	/* Counted before the client can know of it: whoever has an answer finds it in the totals. */
+	r->replied_us = clock_us();
+	counter_add(&rs->metrics->requests[metrics_path(r)][metrics_status_of(a->status)], 1);
+	buckets_add_us(&rs->metrics->durations[metrics_path(r)], r->replied_us - r->arrived_us);
+	rs->replying = r;
 	conn_answer(r->conn, head_str(&h), body);
+	rs->replying = NULL;
 }
 
 void request_answer(struct request *r, const struct content *c)
@@ -134,9 +195,9 @@ void request_answer(struct request *r, const struct content *c)
 		reply(r, &(struct reply){.status = 200, .content_type = STR("application/json"), .body = c->body, .etag = etag});
 }
 
-void request_answer_json(struct request *r, struct body *body)
+void request_answer_as(struct request *r, struct str content_type, struct body *body)
 {
-	reply(r, &(struct reply){.status = 200, .content_type = STR("application/json"), .body = body, .etag = no_etag});
+	reply(r, &(struct reply){.status = 200, .content_type = content_type, .body = body, .etag = no_etag});
 	body_unref(body);
 }
 
@@ -160,8 +221,8 @@ void request_fail(struct request *r, int status, const char *detail, const char 
 		a.more = (struct str)STR("Allow: GET, HEAD, OPTIONS\r\n");
 	a.body = problem_body(status, detail, request_id(r)); /* NULL, out of memory: the status alone must do */
 	r->status = status;
-	if (status >= 500)
-		log_request(r, LOG_LEVEL_WARN, "request_failed", detail, cause);
+	if (status >= 500) /* who asks whether all is well is told; the log has said why already */
+		log_request(r, is_public(r) ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, "request_failed", detail, cause);
 	/* reply() frees the request; the body's reference is ours until then. */
 	reply(r, &a);
 	body_unref(a.body);
@@ -186,6 +247,19 @@ static char *copy(struct str s)
 	return s.len > 0 ? strndup(s.p, s.len) : NULL;
 }
 
+/* Most requests have none; NULL also when there is no memory. */
+static struct trace *new_trace(struct str traceparent)
+{
+	struct trace t, *copied;
+
+	if (traceparent.len == 0 || !trace_parse(traceparent, &t))
+		return NULL;
+	copied = malloc(sizeof(t));
+	if (copied != NULL)
+		*copied = t;
+	return copied;
+}
+
 static struct request *new_request(struct worker *w, struct conn *c, const struct fcgi_params *p)
 {
 	struct request *r = calloc(1, sizeof(*r));
@@ -202,6 +276,7 @@ static struct request *new_request(struct worker *w, struct conn *c, const struc
 	r->method = method_of(p->method);
 	r->id_len = p->request_id.len < REQUEST_ID_MAX ? p->request_id.len : REQUEST_ID_MAX;
 	memcpy(r->id, p->request_id.p, r->id_len);
+	r->trace = new_trace(p->traceparent);
 	r->allow_origin = copy(cors_allow(&w->requests.cors, p->origin));
 	if (p->if_none_match.len <= IF_NONE_MATCH_MAX)
 		r->if_none_match = copy(p->if_none_match);
@@ -220,6 +295,8 @@ static void on_request(void *user, struct conn *c, const struct fcgi_params *p)
 		return;
 	}
 	r->route = route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);
+	if (is_public(r))
+		w->requests.in_flight++;
 	if (r->route == NULL)
 		request_problem(r, 404, "There is nothing at this path.");
 	else if (r->method == REQUEST_OPTIONS)
@@ -283,6 +360,7 @@ static void on_expiry(struct ev_loop *loop, ev_timer *w, int revents)
 void requests_init(struct requests *rs, struct worker *w)
 {
 	rs->worker = w;
+	rs->metrics = &scoreboard_own(&w->scoreboard)->metrics;
 	list_init(&rs->waiting);
 	rs->timeout_us = w->options->request_timeout_ms * CLOCK_MS;
 	ev_init(&rs->expiry, on_expiry);

@@ -7,6 +7,8 @@
 #include "conn.h"
 #include "content.h"
 #include "cors.h"
+#include "slot.h"
+#include "trace.h"
 
 #include <stdint.h>
 
@@ -26,12 +28,16 @@ struct request {
 	enum request_method method;
 	int64_t arrived_us;
 	int64_t deadline_us;
-	struct list by_deadline; /* in requests.waiting, while a flight carries it */
-	struct flight *flight;   /* NULL: none */
-	struct list member;      /* of the flight */
-	char *if_none_match;     /* NULL: none */
-	char *allow_origin;      /* Access-Control-Allow-Origin; NULL: none. A copy: a reload may change the option meanwhile */
-	int status;              /* of its answer */
+	struct list by_deadline;   /* in requests.waiting, while a flight carries it */
+	struct flight *flight;     /* NULL: none */
+	struct list member;        /* of the flight */
+	char *if_none_match;       /* NULL: none */
+	char *allow_origin;        /* Access-Control-Allow-Origin; NULL: none. A copy: a reload may change the option meanwhile */
+	int status;                /* of its answer */
+	int64_t query_sent_us;     /* of the query that it waited for, the last time; 0: not sent, or none */
+	int64_t query_answered_us; /* 0: not answered */
+	int64_t replied_us;        /* its answer was ready; 0: not yet */
+	struct trace *trace;       /* NULL: it belongs to none */
 	size_t id_len;
 	char id[REQUEST_ID_MAX];
 };
@@ -44,6 +50,9 @@ struct requests {
 	int64_t timeout_us;
 	int64_t slow_us;
 	ev_timer expiry;
+	struct metrics *metrics;        /* where to count */
+	unsigned in_flight;             /* to public paths, until all of their answer is sent */
+	const struct request *replying; /* its answer is being handed to the kernel */
 };
 
 void requests_init(struct requests *rs, struct worker *w);
@@ -59,8 +68,8 @@ void request_wait(struct request *r);
 
 /* Each of these answers the request, which is gone after the call. */
 void request_answer(struct request *r, const struct content *c); /* 200, or 304 when If-None-Match says so */
-void request_answer_json(struct request *r,
-			 struct body *body);    /* 200 without an entity tag, not to be stored; the caller's reference */
+void request_answer_as(struct request *r, struct str content_type,
+		       struct body *body);      /* 200 without an entity tag, not to be stored; the caller's reference */
 void request_answer_options(struct request *r); /* 204 */
 void request_problem(struct request *r, int status, const char *detail);
 

@@ -4,6 +4,7 @@
 #ifndef AGENTS_ROUTE_H
 #define AGENTS_ROUTE_H
 
+#include "metrics.h"
 #include "str.h"
 
 struct request;
@@ -17,6 +18,7 @@ typedef void route_handler(struct request *r);
 struct route {
 	struct str path;
 	enum route_listener listener;
+	enum metrics_path metrics; /* what its requests are counted by */
 	route_handler *handler;
 };
 

@@ -20,8 +20,8 @@
 /* A process that cannot start waits before it exits, so that whoever respawns it cannot spin. */
 #define START_FAILED_WAIT_S 1
 
-/* Descriptors that connections of the web server must leave: standard streams, epoll, timers, pipes, and what a name look-up opens. */
-#define SPARE_DESCRIPTORS 24U
+/* Descriptors that connections of the web server must leave: standard streams, epoll, timers, pipes, the scoreboard, what a name look-up opens. */
+#define SPARE_DESCRIPTORS 25U
 
 /* Large blocks go back to the system when freed. */
 #define MMAP_FROM_BYTES (256 * 1024)
@@ -46,6 +46,76 @@ bool worker_is_ready(const struct worker *w, char *reasons, size_t size)
 		return true;
 	reasons[len - 2] = '\0'; /* the last separator */
 	return false;
+}
+
+/* --- what others see of it --- */
+
+int64_t worker_now_us(const struct worker *w)
+{
+	return (int64_t)(ev_now(w->loop) * 1e6);
+}
+
+/* The text changes seldom, and is put together only while there is one. */
+static void publish_readiness(struct worker *w, struct slot *s)
+{
+	char reasons[WORKER_REASON_BYTES];
+	bool ready = worker_is_ready(w, reasons, sizeof(reasons));
+
+	if (strcmp(reasons, w->unready) != 0) {
+		(void)snprintf(w->unready, sizeof(w->unready), "%s", reasons);
+		slot_text_set(&s->unready, str_of(reasons));
+	}
+	counter_set(&s->gauges.ready, ready);
+}
+
+static void publish_links(const struct db *db, struct gauges *g)
+{
+	uint64_t up = 0, in_flight = 0;
+
+	for (int i = 0; i < db->settings.links; i++) {
+		up += link_is_up(&db->links[i]);
+		in_flight += db->links[i].job_count;
+	}
+	counter_set(&g->database_connections, up);
+	counter_set(&g->queries_in_flight, in_flight);
+}
+
+void worker_publish(struct worker *w)
+{
+	struct slot *s = scoreboard_own(&w->scoreboard);
+	struct gauges *g = &s->gauges;
+
+	counter_set(&g->turned_us, (uint64_t)worker_now_us(w));
+	counter_set(&g->in_flight, w->requests.in_flight);
+	counter_set(&g->waiting, (uint64_t)w->flights.waiting);
+	counter_set(&g->queries_waiting, w->db.waiting_count);
+	counter_set(&g->connections, w->conns.count);
+	publish_links(&w->db, g);
+	publish_readiness(w, s);
+}
+
+/* What changes with the options, or never again. */
+static void publish_settings(struct worker *w)
+{
+	struct gauges *g = &scoreboard_own(&w->scoreboard)->gauges;
+
+	counter_set(&g->share, w->options->share);
+	counter_set(&g->max_waiting, (uint64_t)w->options->max_waiting);
+	counter_set(&g->database_connections_wanted, (uint64_t)w->options->db_connections);
+	counter_set(&g->draining, w->draining);
+}
+
+/* The turn is over: how long it took, and what there is now. */
+static void end_turn(struct worker *w)
+{
+	struct slot *s = scoreboard_own(&w->scoreboard);
+	double busy_s = ev_time() - ev_now(w->loop);
+
+	if (busy_s > 0.)
+		counter_add(&s->metrics.busy_us, (uint64_t)(busy_s * 1e6 + 0.5));
+	worker_publish(w);
+	slot_snapshot(s, worker_now_us(w));
+	log_suppressed(&w->log);
 }
 
 /* --- draining --- */
@@ -75,6 +145,7 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *s, int revents)
 	if (w->draining)
 		return;
 	w->draining = true;
+	publish_settings(w);
 	log_event(&w->log, LOG_LEVEL_INFO, "draining", LOG_NO_REQUEST, "{s:i, s:i}", "signal", s->signum, "connections",
 		  (int)w->conns.count);
 	listener_stop(&w->listener);
@@ -92,6 +163,7 @@ static void apply_options(struct worker *w)
 	w->flights.share = w->options->share;
 	w->flights.max_waiting = w->options->max_waiting;
 	requests_configure(&w->requests);
+	publish_settings(w);
 }
 
 static void on_reload_signal(struct ev_loop *loop, ev_signal *s, int revents)
@@ -114,6 +186,7 @@ static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
 	(void)loop;
 	(void)revents;
 	db_flush(&w->db);
+	end_turn(w);
 	stop_when_empty(w);
 }
 
@@ -161,7 +234,8 @@ static void watch_signals(struct worker *w, ev_signal signals[SIGNALS])
 
 static bool start_database(struct worker *w)
 {
-	struct db_settings settings = {w->options->database, w->options->db_connections, w->options->request_timeout_ms};
+	struct db_settings settings = {w->options->database, w->options->db_connections, w->options->request_timeout_ms,
+				       &scoreboard_own(&w->scoreboard)->metrics};
 
 	if (!db_init(&w->db, w->loop, &w->log, settings))
 		return false;
@@ -173,7 +247,23 @@ static bool start_database(struct worker *w)
 	w->flights.log = &w->log;
 	w->flights.queries = &w->queries;
 	w->flights.schema = &w->schema;
+	w->flights.metrics = settings.metrics;
 	w->flights.timeout_us = w->options->request_timeout_ms * CLOCK_MS;
+	return true;
+}
+
+/* Serving goes on without a scoreboard; who looks for one finds out why there is none. */
+static bool start_scoreboard(struct worker *w)
+{
+	char reason[SCOREBOARD_REASON_BYTES];
+
+	if (!scoreboard_open(&w->scoreboard, w->options->scoreboard, worker_now_us(w), reason))
+		return false;
+	if (reason[0] != '\0')
+		log_event(&w->log, LOG_LEVEL_ERROR, "scoreboard_unusable", LOG_NO_REQUEST, "{s:s, s:s}", "file",
+			  w->options->scoreboard, "error", reason);
+	w->log.slot = scoreboard_own(&w->scoreboard);
+	w->log.limit = &w->log_limit;
 	return true;
 }
 
@@ -183,7 +273,7 @@ static bool start(struct worker *w, int fd)
 	w->fcgi = fcgi_new();
 	w->index = handlers_index_content();
 	queries_init(&w->queries);
-	if (w->loop == NULL || w->fcgi == NULL || w->index.body == NULL)
+	if (w->loop == NULL || w->fcgi == NULL || w->index.body == NULL || !start_scoreboard(w))
 		return false;
 	requests_init(&w->requests, w);
 	conns_init(&w->conns, w->loop, &w->log, w->fcgi, request_events, w);
@@ -205,8 +295,10 @@ static bool start(struct worker *w, int fd)
 static void finish(struct worker *w)
 {
 	schema_close(&w->schema);
+	counter_set(&scoreboard_own(&w->scoreboard)->ended_well, 1);
 	if (!db_close(&w->db))
 		_exit(0);
+	scoreboard_close(&w->scoreboard);
 	queries_free(&w->queries);
 	body_unref(w->index.body);
 	fcgi_free(w->fcgi);
@@ -237,7 +329,7 @@ int worker_run(struct options *options, int argc, char *const argv[], int fd)
 	w->options = options;
 	w->argc = argc;
 	w->argv = argv;
-	w->log = (struct log){STDERR_FILENO, options->log_level};
+	w->log = (struct log){.fd = STDERR_FILENO, .level = options->log_level};
 	prepare_heap();
 	if (!start(w, fd)) {
 		log_event(&w->log, LOG_LEVEL_ERROR, "start_failed", LOG_NO_REQUEST, "{s:s}", "error",

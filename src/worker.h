@@ -8,9 +8,14 @@
 #include "db.h"
 #include "flight.h"
 #include "listener.h"
+#include "log_limit.h"
 #include "options.h"
 #include "request.h"
 #include "schema.h"
+#include "scoreboard.h"
+
+/* Room for the reasons why a worker is not ready. */
+#define WORKER_REASON_BYTES SLOT_TEXT_BYTES
 
 struct worker {
 	struct ev_loop *loop;
@@ -18,6 +23,9 @@ struct worker {
 	int argc; /* the command line, for reloads */
 	char *const *argv;
 	struct log log;
+	struct log_limit log_limit;
+	struct scoreboard scoreboard;
+	char unready[WORKER_REASON_BYTES]; /* as it stands in our slot */
 	struct fcgi *fcgi;
 	struct listener listener;
 	struct requests requests;
@@ -32,8 +40,6 @@ struct worker {
 	struct conns conns; /* last, for its large buffer */
 };
 
-#define WORKER_REASON_BYTES 1536
-
 /*
  * Serves connections accepted from `fd`, a listening socket, until the process is told to drain and has drained. Returns the exit status. The options
  * change when they are reloaded, from the command line given.
@@ -45,5 +51,11 @@ void worker_block_signals(void);
 
 /* True when every path can be served; else `reasons` says why not, separated by "; ". */
 bool worker_is_ready(const struct worker *w, char *reasons, size_t size);
+
+/* Writes what the worker is and has into its slot of the scoreboard. */
+void worker_publish(struct worker *w);
+
+/* Wall-clock time of this turn of the event loop: what the scoreboard's times are. */
+int64_t worker_now_us(const struct worker *w);
 
 #endif

@@ -93,11 +93,16 @@ check_worker() {
 
 pool_launch() {
   rm -f "$pool_socket"
-  mkdir -p "$RUN_DIR/pool"
+  mkdir -p "$RUN_DIR/pool" "$RUN_DIR/board"
+  # In a folder of the workers' own, who make it; what an earlier pool has counted is not this one's.
+  rm -f "$RUN_DIR/board/scoreboard"
+  chmod 0700 "$RUN_DIR/board"
+  [[ $EUID -ne 0 ]] || chown "$pool_user:" "$RUN_DIR/board"
   : >"$RUN_DIR/worker.log"
   behind_socket "$pool_socket"
   (
     worker_environment
+    export AGENTS_FCGI_SCOREBOARD=$RUN_DIR/board/scoreboard
     cd "$RUN_DIR/pool"
     exec setsid "${spawn[@]}" -- /usr/bin/multiwatch -f "$WORKERS" -r 1000000 -t 100 -- "$binary" "${options[@]}"
   ) >>"$RUN_DIR/worker.log" 2>&1 </dev/null {lock}>&- &

@@ -169,6 +169,9 @@ static const char *const unknown[] = {
 	"/agents/1",
 	"/health/live",
 	"/health/ready",
+	"/metrics",
+	"/status",
+	"/status.json",
 	"/agents_with_orm/",
 	"/agents.json",
 	"/index%00",
@@ -345,10 +348,10 @@ START_TEST(health_is_on_the_admin_port_only)
 	ANSWER post = http_admin("POST", "/health/live");
 
 	assert_status(live, 200);
-	assert_body_text(live, "{\"status\": \"live\"}");
+	assert_body_text(live, "{\"status\": \"live\", \"workers\": 4}");
 	assert_header(live, "Content-Type", "application/json");
 	assert_status(ready, 200);
-	assert_body_text(ready, "{\"status\": \"ready\"}");
+	ck_assert_msg(strncmp(ready.body.p, "{\"status\": \"ready\", \"workers\": 4, \"ready\": ", 43) == 0, "%s", ready.body.p);
 	assert_status(head, 200);
 	assert_body(head, "", 0);
 	assert_problem(post, 405);

@@ -147,7 +147,7 @@ static void on_sent(void *user, struct conn *c, enum conn_sending how)
 static struct ev_loop *loop;
 static struct fcgi *fcgi;
 static struct conns *cs;
-static const struct log quiet = {-1, LOG_LEVEL_ERROR};
+static const struct log quiet = {.fd = -1, .level = LOG_LEVEL_ERROR};
 
 static struct peer {
 	int fd;

@@ -99,7 +99,8 @@ static void on_done(struct job *j, const struct job_result *r)
 static struct ev_loop *loop;
 static struct fake_pg server;
 static ev_prepare before_sleep;
-static const struct log quiet = {-1, LOG_LEVEL_ERROR};
+static const struct log quiet = {.fd = -1, .level = LOG_LEVEL_ERROR};
+static struct metrics metrics;
 static int ups;
 static int schema_errors;
 
@@ -127,7 +128,7 @@ static void on_schema_error(void *user)
 
 static void start_with(int links)
 {
-	ck_assert(db_init(&db, loop, &quiet, (struct db_settings){server.conninfo, links, timeout_ms}));
+	ck_assert(db_init(&db, loop, &quiet, (struct db_settings){server.conninfo, links, timeout_ms, &metrics}));
 	db.on_up = on_up;
 	db.on_schema_error = on_schema_error;
 	db.user = &server;
@@ -137,6 +138,7 @@ static void start_with(int links)
 
 static void setup(void)
 {
+	memset(&metrics, 0, sizeof(metrics));
 	attempts = outcomes = ups = schema_errors = 0;
 	submit_until = INT_MAX;
 	timeout_ms = 5000;
@@ -235,6 +237,19 @@ static void has_failed(const struct work *w, enum job_outcome outcome, const cha
 
 /* --- a server that behaves --- */
 
+/* Outcomes of that kind, of all queries; connections made and lost; queries sent again. */
+static void counted(uint64_t n, enum metrics_outcome outcome, uint64_t connects, uint64_t lost, uint64_t resent)
+{
+	uint64_t sum = 0;
+
+	for (unsigned q = 0; q < QUERY_MAX; q++)
+		sum += counter_read(&metrics.queries[q][outcome]);
+	ck_assert_uint_eq(sum, n);
+	ck_assert_uint_eq(counter_read(&metrics.database_connects), connects);
+	ck_assert_uint_eq(counter_read(&metrics.database_connections_lost), lost);
+	ck_assert_uint_eq(counter_read(&metrics.queries_resent), resent);
+}
+
 START_TEST(results_come_in_order)
 {
 	start();
@@ -249,6 +264,8 @@ START_TEST(results_come_in_order)
 	ck_assert_int_eq(server.parses, 3); /* once for each statement and connection */
 	ck_assert_int_eq(server.connections, 1);
 	ck_assert_int_eq(ups, 1);
+	counted(JOBS, METRICS_ROWS, 1, 0, 0);
+	ck_assert_uint_eq(buckets_count(&metrics.query_durations[QUERY_AGENTS]), (JOBS + 2) / 3);
 }
 END_TEST
 
@@ -398,6 +415,7 @@ START_TEST(each_error_has_its_outcome)
 	submit(&works[0]);
 	wait_outcomes(1);
 	ck_assert_int_eq(works[0].outcome, error_cases[_i].outcome);
+	ck_assert_uint_eq(counter_read(&metrics.queries[QUERY_AGENTS][error_cases[_i].outcome]), 1);
 	ck_assert_int_eq(server.executions, error_cases[_i].executions);
 	ck_assert_int_eq(schema_errors, error_cases[_i].schema_errors);
 	ck_assert_int_eq(server.connections, 1);
@@ -501,6 +519,9 @@ START_TEST(jobs_of_a_broken_connection_are_sent_again_on_the_next)
 	ck_assert_int_eq(server.connections, 2);
 	ck_assert_int_eq(ups, 2);
 	ck_assert(db_is_up(&db));
+	ck_assert_uint_eq(counter_read(&metrics.database_connects), 2);
+	ck_assert_uint_eq(counter_read(&metrics.database_connections_lost), 1);
+	ck_assert_uint_ge(counter_read(&metrics.queries_resent), 1);
 }
 END_TEST
 

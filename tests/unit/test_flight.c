@@ -27,8 +27,9 @@ static int waits;
 static int schema_checks;
 static bool no_memory;
 static struct flights flights;
+static struct metrics metrics;
 static struct queries queries;
-static const struct log quiet = {-1, LOG_LEVEL_ERROR};
+static const struct log quiet = {.fd = -1, .level = LOG_LEVEL_ERROR};
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the names that ld --wrap wants */
 void __wrap_db_submit(struct db *db, struct job *j);
@@ -178,7 +179,9 @@ static void start(bool share)
 	withdrawn = waits = schema_checks = 0;
 	estimate_us = 0;
 	no_memory = false;
+	memset(&metrics, 0, sizeof(metrics));
 	flights.log = &quiet;
+	flights.metrics = &metrics;
 	flights.queries = &queries;
 	flights.share = share;
 	flights.max_waiting = 100000;
@@ -382,6 +385,9 @@ START_TEST(those_who_stay_are_answered)
 	got(&m[0], 1);
 	got(&m[2], 1);
 	ck_assert_int_eq(m[1].status, 0);
+	/* One execution for two requests. */
+	ck_assert_uint_eq(buckets_count(&metrics.flight_members), 1);
+	ck_assert_uint_eq(counter_read(&metrics.flight_members.sum), 2);
 	stop();
 }
 END_TEST

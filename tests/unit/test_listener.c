@@ -94,7 +94,7 @@ END_TEST
 static struct ev_loop *loop;
 static struct conns *cs;
 static struct listener listener;
-static const struct log quiet = {-1, LOG_LEVEL_ERROR};
+static const struct log quiet = {.fd = -1, .level = LOG_LEVEL_ERROR};
 static int listening_fd;
 static int clients[CLIENTS];
 static unsigned client_count;

@@ -474,9 +474,9 @@ END_TEST
 
 START_TEST(test_version_and_help)
 {
-	static const char *const names[] = {"database",     "db-connections", "share",       "request-timeout", "max-waiting",
-					    "slow-log",     "log-level",      "cors-origin", "config",          "check",
-					    "print-config", "version",        "help"};
+	static const char *const names[] = {
+		"database",    "db-connections", "share",  "request-timeout", "max-waiting",  "slow-log", "log-level",
+		"cors-origin", "scoreboard",     "config", "check",           "print-config", "version",  "help"};
 	struct options o;
 
 	ck_assert_int_eq(parse_args(&o, "--version", NULL), OPTIONS_DONE);
@@ -504,6 +504,7 @@ START_TEST(test_print_config_is_a_file_that_config_accepts)
 			      "--log-level=debug",
 			      "--database=host=x dbname='it\\'s'",
 			      "--db-connections=3",
+			      "--scoreboard=/run/x/board",
 			      NULL},
 		    *const env[] = {"AGENTS_FCGI_SLOW_LOG=0ms", NULL};
 	struct options o;
@@ -512,7 +513,8 @@ START_TEST(test_print_config_is_a_file_that_config_accepts)
 	ck_assert_int_eq(parse(&o, args, env), OPTIONS_DONE);
 	ck_assert_str_eq(said.out,
 			 "database = host=x dbname='it\\'s'\ndb-connections = 3\nshare = off\nrequest-timeout = 7000ms\n"
-			 "max-waiting = 10000\nslow-log = 0ms\nlog-level = debug\ncors-origin = https://a http://b:81\n");
+			 "max-waiting = 10000\nslow-log = 0ms\nlog-level = debug\ncors-origin = https://a http://b:81\n"
+			 "scoreboard = /run/x/board\n");
 	printed = strdup(said.out);
 	put_file(printed, strlen(printed));
 	ck_assert_int_eq(parse_args(&o, "--config", file_path), OPTIONS_RUN);

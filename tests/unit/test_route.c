@@ -15,6 +15,9 @@ static const struct {
 	{"/agent_logins", ROUTE_PUBLIC, handle_agent_logins},
 	{"/health/live", ROUTE_ADMIN, handle_live},
 	{"/health/ready", ROUTE_ADMIN, handle_ready},
+	{"/metrics", ROUTE_ADMIN, handle_metrics},
+	{"/status", ROUTE_ADMIN, handle_status},
+	{"/status.json", ROUTE_ADMIN, handle_status_json},
 };
 
 #define ROUTES ((int)(sizeof(routes) / sizeof(routes[0])))
@@ -29,6 +32,11 @@ START_TEST(path_exists_on_its_listener_only)
 	ck_assert(str_equal(r->path, path));
 	ck_assert(r->handler == routes[_i].handler);
 	ck_assert_ptr_null(route_find(path, other));
+	/* Each public path is counted apart, under its own name. */
+	if (routes[_i].listener == ROUTE_PUBLIC)
+		ck_assert_str_eq(metrics_path_names[r->metrics], routes[_i].path);
+	else
+		ck_assert_int_eq(r->metrics, METRICS_ADMIN);
 }
 END_TEST
 

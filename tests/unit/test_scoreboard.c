@@ -1,0 +1,356 @@
+/* wrap: posix_fallocate */
+#include "scoreboard.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int no_room; /* errno of posix_fallocate after that many more calls */
+static int calls_left;
+
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names that ld --wrap wants */
+int __real_posix_fallocate(int fd, off_t offset, off_t len);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t len);
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
+{
+	if (no_room != 0 && calls_left-- == 0)
+		return no_room;
+	return __real_posix_fallocate(fd, offset, len);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
+
+#define NOW_US 1700000000000000LL
+
+static char dir[64];
+static char path[80];
+static char reason[SCOREBOARD_REASON_BYTES];
+
+static void setup(void)
+{
+	(void)snprintf(dir, sizeof(dir), "/tmp/scoreboard-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/board", dir);
+	no_room = 0;
+}
+
+static void teardown(void)
+{
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+static void open_shared(struct scoreboard *b)
+{
+	ck_assert(scoreboard_open(b, path, NOW_US, reason));
+	ck_assert_str_eq(reason, "");
+	ck_assert(scoreboard_is_shared(b));
+}
+
+/* Opens it in vain: the worker has one of its own, and knows why. */
+static void open_refused(struct scoreboard *b, const char *why)
+{
+	ck_assert(scoreboard_open(b, path, NOW_US, reason));
+	ck_assert(!scoreboard_is_shared(b));
+	ck_assert_msg(strstr(reason, why) != NULL, "%s", reason);
+	ck_assert_uint_eq(scoreboard_used(b), 1);
+	ck_assert(scoreboard_is_claimed(b, 0));
+	counter_add(&scoreboard_own(b)->metrics.sent_bytes, 1);
+	scoreboard_close(b);
+}
+
+START_TEST(test_without_a_file_it_is_private)
+{
+	struct scoreboard a, b;
+
+	ck_assert(scoreboard_open(&a, "", NOW_US, reason));
+	ck_assert_str_eq(reason, "");
+	ck_assert(scoreboard_open(&b, "", NOW_US, reason));
+	ck_assert(!scoreboard_is_shared(&a));
+	ck_assert_uint_eq(scoreboard_used(&a), 1);
+	counter_add(&scoreboard_own(&a)->metrics.sent_bytes, 7);
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&b)->metrics.sent_bytes), 0);
+	scoreboard_close(&a);
+	scoreboard_close(&b);
+}
+END_TEST
+
+/* Two opens in one process are two open file descriptions: as good as two processes. */
+START_TEST(test_each_has_a_slot_that_the_others_see)
+{
+	struct scoreboard b[3];
+	struct stat st;
+
+	for (unsigned i = 0; i < 3; i++) {
+		open_shared(&b[i]);
+		ck_assert_uint_eq(b[i].own, i);
+		counter_add(&scoreboard_own(&b[i])->metrics.sent_bytes, 10 + i);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(scoreboard_used(&b[i]), 3);
+		ck_assert_int_eq(b[i].created_us, NOW_US);
+		for (unsigned j = 0; j < 3; j++) {
+			ck_assert(scoreboard_is_claimed(&b[i], j));
+			ck_assert_uint_eq(counter_read(&scoreboard_slot(&b[i], j)->metrics.sent_bytes), 10 + j);
+		}
+		ck_assert(!scoreboard_is_claimed(&b[i], 3));
+	}
+	/* Nobody else may read it, and slots that no one has had take no room. */
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	ck_assert_int_lt(st.st_blocks * 512, 16 * 16384);
+	scoreboard_close(&b[1]);
+	ck_assert(!scoreboard_is_claimed(&b[0], 1));
+	open_shared(&b[1]);
+	ck_assert_uint_eq(b[1].own, 1);
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&b[1])->metrics.sent_bytes), 11);
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&b[1])->metrics.deaths), 0);
+	for (unsigned i = 0; i < 3; i++)
+		scoreboard_close(&b[i]);
+}
+END_TEST
+
+START_TEST(test_a_dead_owner_s_slot_is_free_and_its_counters_stay)
+{
+	struct scoreboard b, successor;
+	int ready[2], status;
+	char byte;
+	pid_t owner;
+
+	open_shared(&b);
+	ck_assert_int_eq(pipe(ready), 0);
+	owner = fork();
+	ck_assert_int_ge(owner, 0);
+	if (owner == 0) {
+		struct scoreboard own;
+
+		if (!scoreboard_open(&own, path, NOW_US, reason) || own.own != 1)
+			_exit(1);
+		counter_add(&scoreboard_own(&own)->metrics.sent_bytes, 42);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			(void)pause();
+	}
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	ck_assert(scoreboard_is_claimed(&b, 1));
+	ck_assert_uint_eq(counter_read(&scoreboard_slot(&b, 1)->gauges.pid), (uint64_t)owner);
+	ck_assert_int_eq(kill(owner, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(owner, &status, 0), owner);
+	ck_assert(!scoreboard_is_claimed(&b, 1));
+	ck_assert_uint_eq(counter_read(&scoreboard_slot(&b, 1)->ended_well), 0);
+	open_shared(&successor);
+	ck_assert_uint_eq(successor.own, 1);
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&successor)->metrics.sent_bytes), 42);
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&successor)->metrics.deaths), 1);
+	scoreboard_close(&successor);
+	scoreboard_close(&b);
+}
+END_TEST
+
+/* Many at once, each from its first instruction: nobody shares a slot. */
+START_TEST(test_workers_that_start_together)
+{
+	enum { WORKERS = 24 };
+	int slots[2], go[2];
+	bool taken[WORKERS] = {false};
+	pid_t pids[WORKERS];
+	unsigned own;
+
+	ck_assert(pipe(slots) == 0 && pipe(go) == 0);
+	for (int i = 0; i < WORKERS; i++) {
+		pids[i] = fork();
+		ck_assert_int_ge(pids[i], 0);
+		if (pids[i] == 0) {
+			struct scoreboard b;
+			char byte;
+
+			(void)close(go[1]);
+			/* Its end starts all. */
+			if (read(go[0], &byte, 1) != 0 || !scoreboard_open(&b, path, NOW_US, reason))
+				_exit(1);
+			own = scoreboard_is_shared(&b) ? b.own : WORKERS;
+			if (write(slots[1], &own, sizeof(own)) != (ssize_t)sizeof(own))
+				_exit(1);
+			for (;;)
+				(void)pause();
+		}
+	}
+	(void)close(go[0]);
+	(void)close(go[1]);
+	for (int i = 0; i < WORKERS; i++) {
+		ck_assert_int_eq(read(slots[0], &own, sizeof(own)), sizeof(own));
+		ck_assert_uint_lt(own, WORKERS);
+		ck_assert(!taken[own]);
+		taken[own] = true;
+	}
+	for (int i = 0; i < WORKERS; i++) {
+		ck_assert_int_eq(kill(pids[i], SIGKILL), 0);
+		ck_assert_int_eq(waitpid(pids[i], NULL, 0), pids[i]);
+	}
+}
+END_TEST
+
+static void write_file(const void *p, size_t len, off_t at)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, p, len, at), (ssize_t)len);
+	(void)close(fd);
+}
+
+/* The layout's number stands behind the magic text. */
+#define LAYOUT_AT 24
+
+START_TEST(test_another_version_in_use_is_left_alone)
+{
+	static const uint32_t other = 99;
+	struct scoreboard old, b;
+
+	open_shared(&old);
+	write_file(&other, sizeof(other), LAYOUT_AT);
+	counter_add(&scoreboard_own(&old)->metrics.sent_bytes, 3);
+	open_refused(&b, "another version");
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&old)->metrics.sent_bytes), 3);
+	scoreboard_close(&old);
+	/* Nobody uses it any more. */
+	open_shared(&b);
+	ck_assert_uint_eq(counter_read(&scoreboard_own(&b)->metrics.sent_bytes), 0);
+	scoreboard_close(&b);
+}
+END_TEST
+
+START_TEST(test_another_size_in_use_is_left_alone)
+{
+	struct scoreboard old, b;
+	struct stat st;
+
+	open_shared(&old);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(truncate(path, st.st_size + 4096), 0);
+	open_refused(&b, "another version");
+	scoreboard_close(&old);
+	open_shared(&b);
+	scoreboard_close(&b);
+	ck_assert_int_eq(truncate(path, 4096), 0);
+	open_shared(&b);
+	scoreboard_close(&b);
+}
+END_TEST
+
+/* A path given by mistake costs nobody a file. */
+START_TEST(test_a_file_of_others_is_left_alone)
+{
+	static const char content[] = "precious";
+	char kept[sizeof(content)] = "";
+	struct scoreboard b;
+	int fd;
+
+	write_file(content, sizeof(content), 0);
+	open_refused(&b, "another program's");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(read(fd, kept, sizeof(kept)), sizeof(kept));
+	ck_assert_str_eq(kept, content);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(test_what_cannot_be_opened)
+{
+	struct scoreboard b;
+
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	open_refused(&b, "cannot be opened: Is a directory");
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	open_refused(&b, "no regular file");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(symlink("/tmp/elsewhere", path), 0);
+	open_refused(&b, "cannot be opened");
+	ck_assert_int_eq(unlink(path), 0);
+	(void)snprintf(path, sizeof(path), "%s/missing/board", dir);
+	open_refused(&b, "cannot be opened: No such file");
+	(void)snprintf(path, sizeof(path), "/proc/version"); /* read-only; root finds out when it writes */
+	open_refused(&b, "");
+	ck_assert_str_ne(reason, "");
+}
+END_TEST
+
+/* The disk is full when the file is made (the first call), or when a slot is claimed. */
+START_TEST(test_a_full_disk)
+{
+	struct scoreboard b;
+
+	no_room = ENOSPC;
+	calls_left = _i;
+	open_refused(&b, "has no room: No space left");
+	no_room = 0;
+	open_shared(&b);
+	scoreboard_close(&b);
+}
+END_TEST
+
+/* Somebody holds the header and does not let go (a stopped process): starting must not hang. */
+START_TEST(test_a_held_header_is_not_waited_for_long)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+	struct scoreboard b;
+	int fd;
+
+	open_shared(&b);
+	scoreboard_close(&b);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &l), 0);
+	open_refused(&b, "cannot be locked");
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(test_all_slots_taken)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 4096};
+	struct scoreboard b;
+	int fd;
+
+	open_shared(&b);
+	scoreboard_close(&b);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &l), 0);
+	open_refused(&b, "no free slot");
+	(void)close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("scoreboard");
+	TCase *tc = tcase_create("scoreboard");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_without_a_file_it_is_private);
+	tcase_add_test(tc, test_each_has_a_slot_that_the_others_see);
+	tcase_add_test(tc, test_a_dead_owner_s_slot_is_free_and_its_counters_stay);
+	tcase_add_test(tc, test_workers_that_start_together);
+	tcase_add_test(tc, test_another_version_in_use_is_left_alone);
+	tcase_add_test(tc, test_another_size_in_use_is_left_alone);
+	tcase_add_test(tc, test_a_file_of_others_is_left_alone);
+	tcase_add_test(tc, test_what_cannot_be_opened);
+	tcase_add_loop_test(tc, test_a_full_disk, 0, 2);
+	tcase_add_test(tc, test_a_held_header_is_not_waited_for_long);
+	tcase_add_test(tc, test_all_slots_taken);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

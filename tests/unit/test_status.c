@@ -1,0 +1,488 @@
+/*
+ * What the pool tells of itself: totals over slots, readiness, Prometheus' text, JSON and HTML.
+ */
+#include "html.h"
+#include "pool.h"
+#include "prometheus.h"
+#include "scoreboard.h"
+#include "status.h"
+#include "text.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NOW_US 1700000000000000LL
+#define SECOND_US 1000000LL
+#define WORKERS 3
+
+static char dir[64];
+static char path[80];
+static struct scoreboard boards[WORKERS]; /* as many workers */
+static struct pool pool;
+
+static struct slot *slot_of(unsigned i)
+{
+	return scoreboard_own(&boards[i]);
+}
+
+static void setup(void)
+{
+	char reason[SCOREBOARD_REASON_BYTES];
+
+	(void)snprintf(dir, sizeof(dir), "/tmp/status-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/board", dir);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		ck_assert(scoreboard_open(&boards[i], path, NOW_US, reason));
+		ck_assert(scoreboard_is_shared(&boards[i]));
+		counter_set(&slot_of(i)->gauges.ready, 1);
+		counter_set(&slot_of(i)->gauges.database_connections, 1);
+		counter_set(&slot_of(i)->gauges.database_connections_wanted, 1);
+	}
+}
+
+static void teardown(void)
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		scoreboard_close(&boards[i]);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+static void look(void)
+{
+	pool_read(&pool, &boards[0], NOW_US + SECOND_US);
+}
+
+static void not_ready(unsigned i, const char *why)
+{
+	counter_set(&slot_of(i)->gauges.ready, 0);
+	slot_text_set(&slot_of(i)->unready, str_of(why));
+}
+
+static const char *reasons_of_pool(void)
+{
+	static char reasons[POOL_REASON_BYTES];
+
+	look();
+	return pool_is_ready(&pool, reasons) ? "ready" : reasons;
+}
+
+/* --- the pool --- */
+
+START_TEST(test_totals_are_of_all_slots)
+{
+	for (unsigned i = 0; i < WORKERS; i++) {
+		counter_add(&slot_of(i)->metrics.requests[METRICS_AGENTS][METRICS_200], 10);
+		counter_add(&slot_of(i)->metrics.requests[METRICS_ADMIN][METRICS_200], 7);
+		counter_add(&slot_of(i)->metrics.requests[METRICS_AGENTS][METRICS_503], i);
+		buckets_add(&slot_of(i)->metrics.flight_members, buckets_counts, 2 + 2 * i);
+		counter_set(&slot_of(i)->gauges.in_flight, i);
+	}
+	look();
+	ck_assert_uint_eq(pool.workers, 3);
+	ck_assert_uint_eq(pool.by_state[POOL_IDLE], 1);
+	ck_assert_uint_eq(pool.by_state[POOL_BUSY], 2);
+	ck_assert_uint_eq(counter_read(&pool.gauges.in_flight), 3);
+	ck_assert_uint_eq(counter_read(&pool.gauges.database_connections), 3);
+	ck_assert_uint_eq(metrics_requests(&pool.metrics, 0), 33);
+	ck_assert_uint_eq(metrics_requests(&pool.metrics, 500), 3);
+	ck_assert_uint_eq(metrics_requests(&pool.recent, 0), 33);
+	ck_assert_double_eq_tol(pool.recent_rate, 33., 1e-6);
+	ck_assert_double_eq_tol(pool_share_ratio(&pool.metrics), 4., 1e-9);
+	ck_assert_uint_eq(counter_read(&pool.metrics.starts), 3);
+}
+END_TEST
+
+/* Gauges of a worker that is gone are nothing; its counters are. One that died is counted before anyone takes its place. */
+START_TEST(test_a_slot_without_a_worker_has_counters_only)
+{
+	pid_t pid;
+
+	counter_add(&slot_of(2)->metrics.sent_bytes, 100);
+	counter_set(&slot_of(2)->gauges.in_flight, 5);
+	scoreboard_close(&boards[2]);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		char reason[SCOREBOARD_REASON_BYTES];
+		struct scoreboard b;
+
+		if (!scoreboard_open(&b, path, NOW_US, reason))
+			_exit(1);
+		counter_add(&scoreboard_own(&b)->metrics.sent_bytes, 11);
+		counter_set(&scoreboard_own(&b)->gauges.in_flight, 7);
+		_exit(0); /* without a word */
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	look();
+	ck_assert_uint_eq(pool.workers, 2);
+	ck_assert_uint_eq(counter_read(&pool.gauges.in_flight), 0);
+	ck_assert_uint_eq(counter_read(&pool.metrics.sent_bytes), 111);
+	ck_assert_uint_eq(counter_read(&pool.metrics.deaths), 1);
+	ck_assert_uint_eq(counter_read(&pool.metrics.starts), 4);
+	ck_assert(scoreboard_open(&boards[2], path, NOW_US, (char[SCOREBOARD_REASON_BYTES]){""}));
+	look();
+	ck_assert_uint_eq(counter_read(&pool.metrics.deaths), 1);
+	ck_assert_uint_eq(counter_read(&pool.metrics.starts), 5);
+}
+END_TEST
+
+START_TEST(test_ready_while_most_of_those_that_accept_are)
+{
+	ck_assert_str_eq(reasons_of_pool(), "ready");
+	not_ready(0, "database: away");
+	ck_assert_str_eq(reasons_of_pool(), "ready"); /* 2 of 3 are */
+	not_ready(1, "database: away");
+	ck_assert_str_eq(reasons_of_pool(), "database: away (2 of 3 workers)");
+	not_ready(2, "schema: table x has no column y");
+	ck_assert_str_eq(reasons_of_pool(), "database: away (2 of 3 workers); schema: table x has no column y (1 of 3 workers)");
+}
+END_TEST
+
+/* A worker that drains is on its way out: its successor counts. */
+START_TEST(test_draining_workers_do_not_count)
+{
+	counter_set(&slot_of(0)->gauges.draining, 1);
+	not_ready(0, "draining");
+	ck_assert_str_eq(reasons_of_pool(), "ready");
+	ck_assert_uint_eq(pool.accepting, 2);
+	ck_assert_uint_eq(pool.by_state[POOL_DRAINING], 1);
+	for (unsigned i = 1; i < WORKERS; i++) {
+		counter_set(&slot_of(i)->gauges.draining, 1);
+		not_ready(i, "draining");
+	}
+	ck_assert_str_eq(reasons_of_pool(), "draining (3 of 3 workers)");
+}
+END_TEST
+
+START_TEST(test_a_worker_that_does_not_turn_is_stuck)
+{
+	counter_set(&slot_of(1)->gauges.turned_us, NOW_US - POOL_STUCK_US);
+	look();
+	ck_assert_uint_eq(pool.by_state[POOL_STUCK], 1);
+	ck_assert_uint_eq(pool.accepting, 2);
+	ck_assert_str_eq(reasons_of_pool(), "ready");
+	ck_assert_str_eq(pool.reasons[0].text, "stuck: the event loop does not turn");
+}
+END_TEST
+
+START_TEST(test_more_reasons_than_places)
+{
+	struct scoreboard more[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		char why[16];
+
+		ck_assert(scoreboard_open(&more[i], path, NOW_US, (char[SCOREBOARD_REASON_BYTES]){""}));
+		(void)snprintf(why, sizeof(why), "reason %u", i);
+		slot_text_set(&scoreboard_own(&more[i])->unready, str_of(why));
+		if (i < WORKERS)
+			not_ready(i, "first");
+	}
+	ck_assert_str_eq(reasons_of_pool(), "first (3 of 7 workers); reason 0 (1 of 7 workers); reason 1 (1 of 7 workers); "
+					    "other reasons (2 of 7 workers)");
+	for (unsigned i = 0; i < 4; i++)
+		scoreboard_close(&more[i]);
+}
+END_TEST
+
+START_TEST(test_the_last_error_is_the_latest_of_all)
+{
+	slot_text_set(&slot_of(0)->last_error, str_of("{\"time\":\"2026-01-02T03:04:05.100Z\",\"event\":\"old\"}"));
+	slot_text_set(&slot_of(1)->last_error, str_of("{\"time\":\"2026-01-02T03:04:05.200Z\",\"event\":\"new\"}"));
+	look();
+	ck_assert_ptr_nonnull(strstr(pool.last_error, "new"));
+}
+END_TEST
+
+/* --- Prometheus --- */
+
+static char *prometheus(void)
+{
+	struct body *b = body_new(16);
+	char *text;
+
+	prometheus_render(&pool, b);
+	ck_assert(!body_failed(b));
+	text = strndup(b->data, b->len);
+	body_unref(b);
+	return text;
+}
+
+/* Leaves the text for promtool, when it is asked for. */
+static void show(const char *text)
+{
+	const char *file = getenv("METRICS_TEXT");
+	FILE *f = file != NULL ? fopen(file, "we") : NULL;
+
+	if (f == NULL)
+		return;
+	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* The value of a series, named as it stands in the text; -1: it is not there exactly once. */
+static double value_of(const char *text, const char *series)
+{
+	char wanted[160];
+	const char *at;
+
+	(void)snprintf(wanted, sizeof(wanted), "\nagents_fcgi_%s ", series);
+	at = strstr(text, wanted);
+	if (at == NULL || strstr(at + 1, wanted) != NULL)
+		return -1.;
+	return strtod(at + strlen(wanted), NULL);
+}
+
+START_TEST(test_prometheus_says_what_was_counted)
+{
+	char *text;
+
+	counter_add(&slot_of(0)->metrics.requests[METRICS_AGENTS][METRICS_200], 10);
+	counter_add(&slot_of(2)->metrics.requests[METRICS_AGENTS][METRICS_200], 5);
+	buckets_add_us(&slot_of(0)->metrics.durations[METRICS_AGENTS], 70);
+	buckets_add_us(&slot_of(1)->metrics.durations[METRICS_AGENTS], 300);
+	buckets_add_us(&slot_of(2)->metrics.durations[METRICS_AGENTS], 20000000);
+	counter_add(&slot_of(1)->metrics.busy_us, 1500000);
+	look();
+	text = prometheus();
+	show(text);
+	ck_assert_double_eq(value_of(text, "requests_total{path=\"/agents\",code=\"200\"}"), 15.);
+	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"5e-05\"}"), 0.);
+	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"0.0001\"}"), 1.);
+	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"0.0005\"}"), 2.);
+	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"10\"}"), 2.);
+	ck_assert_double_eq(value_of(text, "request_duration_seconds_bucket{path=\"/agents\",le=\"+Inf\"}"), 3.);
+	ck_assert_double_eq(value_of(text, "request_duration_seconds_count{path=\"/agents\"}"), 3.);
+	ck_assert_double_eq_tol(value_of(text, "request_duration_seconds_sum{path=\"/agents\"}"), 20.00037, 1e-6);
+	ck_assert_double_eq(value_of(text, "flight_members_count"), 0.);
+	ck_assert_double_eq(value_of(text, "workers{state=\"idle\"}"), 3.);
+	ck_assert_double_eq(value_of(text, "database_connections"), 3.);
+	ck_assert_double_eq(value_of(text, "worker_busy_seconds_total"), 1.5);
+	ck_assert_double_eq(value_of(text, "scoreboard_shared"), 1.);
+	ck_assert_double_eq(value_of(text, "start_time_seconds"), 1700000000.);
+	free(text);
+}
+END_TEST
+
+/* Each line is a comment or a sample, each name has its HELP and TYPE before its samples, and no series comes twice. */
+START_TEST(test_prometheus_is_well_formed)
+{
+	char *text, *line, *rest, *seen;
+	char family[80] = "";
+
+	look();
+	text = prometheus();
+	seen = strdup(text);
+	for (line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+		char name[80], *end;
+		size_t len = strcspn(line, "{ ");
+
+		if (sscanf(line, "# HELP %79s", family) == 1)
+			continue;
+		if (sscanf(line, "# TYPE %79s", name) == 1) {
+			ck_assert_str_eq(name, family);
+			continue;
+		}
+		ck_assert_msg(strncmp(line, family, strlen(family)) == 0 && len >= strlen(family), "%s", line);
+		end = strrchr(line, ' ');
+		ck_assert_ptr_nonnull(end);
+		(void)strtod(end + 1, &end);
+		ck_assert_msg(*end == '\0', "%s", line);
+		*strrchr(line, ' ') = '\0';
+		(void)value_of(seen, line + strlen("agents_fcgi_"));
+		ck_assert_msg(value_of(seen, line + strlen("agents_fcgi_")) >= 0., "%s", line);
+	}
+	free(text);
+	free(seen);
+}
+END_TEST
+
+static const struct {
+	const char *text, *label, *html;
+} escapes[] = {
+	{"plain", "plain", "plain"},
+	{"a\\b\"c\nd", "a\\\\b\\\"c\\nd", "a\\b&quot;c\nd"},
+	{"<b>&'x'</b>", "<b>&'x'</b>", "&lt;b&gt;&amp;&#39;x&#39;&lt;/b&gt;"},
+	{"\xc3\xa4\x01\xff", "\xc3\xa4\x01\xff", "\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd"},
+	{"", "", ""},
+};
+
+START_TEST(test_text_is_escaped)
+{
+	struct body *label = body_new(16), *html = body_new(16);
+
+	text_label(label, escapes[_i].text);
+	text_html(html, escapes[_i].text);
+	ck_assert(str_equal(body_str(label), str_of(escapes[_i].label)));
+	ck_assert(str_equal(body_str(html), str_of(escapes[_i].html)));
+	body_unref(label);
+	body_unref(html);
+}
+END_TEST
+
+START_TEST(test_a_piece_that_is_too_long_is_no_silent_cut)
+{
+	char longer[TEXT_PIECE_BYTES + 1];
+	struct body *b = body_new(16);
+
+	memset(longer, 'x', TEXT_PIECE_BYTES);
+	longer[TEXT_PIECE_BYTES] = '\0';
+	text_printf(b, "%s", longer);
+	ck_assert(body_failed(b));
+	body_unref(b);
+}
+END_TEST
+
+/* --- JSON and HTML --- */
+
+/* The worst that a database may say. */
+#define NASTY "database: </pre><script>alert(\"x\")</script> & 'more' \xff"
+
+static json_t *status(void)
+{
+	json_t *o = status_json(&pool, &boards[0]);
+
+	ck_assert_ptr_nonnull(o);
+	return o;
+}
+
+START_TEST(test_json_says_what_there_is)
+{
+	const char *state, *reason, *event;
+	int ready, total, list_ready, workers;
+	json_int_t errors;
+	json_t *o;
+
+	counter_add(&slot_of(1)->metrics.requests[METRICS_AGENTS][METRICS_504], 4);
+	not_ready(1, NASTY);
+	slot_text_set(&slot_of(1)->last_error, str_of("{\"time\":\"2026\",\"event\":\"lost\"}"));
+	look();
+	o = status();
+	ck_assert_int_eq(json_unpack(o, "{s:b, s:{s:i}, s:[{s:i, s:s}], s:{s:I}, s:{s:s}, s:[{s:s, s:b}]}", "ready", &ready,
+				     "workers", "total", &total, "reasons", "workers", &workers, "reason", &reason, "requests",
+				     "errors", &errors, "last_error", "event", &event, "worker_list", "state", &state, "ready",
+				     &list_ready),
+			 0);
+	ck_assert(ready && list_ready);
+	ck_assert_int_eq(total, 3);
+	ck_assert_int_eq(workers, 1);
+	ck_assert_int_eq(errors, 4);
+	ck_assert_str_eq(event, "lost");
+	ck_assert_str_eq(state, "idle");
+	ck_assert_ptr_nonnull(strstr(reason, "alert"));
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "worker_list")), 3);
+	json_decref(o);
+}
+END_TEST
+
+/* A line that the slot had no room for is no JSON any more. */
+START_TEST(test_json_of_a_cut_line_is_a_string)
+{
+	json_t *o;
+
+	look();
+	o = status();
+	ck_assert(json_is_null(json_object_get(o, "last_error")));
+	json_decref(o);
+	slot_text_set(&slot_of(0)->last_error, str_of("{\"time\":\"2026\",\"error\":\"half \xff"));
+	look();
+	o = status();
+	ck_assert(json_is_string(json_object_get(o, "last_error")));
+	json_decref(o);
+}
+END_TEST
+
+START_TEST(test_the_page_is_well_formed_whatever_is_said)
+{
+	struct body *b = body_new(16);
+	char reason[HTML_REASON_BYTES] = "";
+
+	not_ready(1, NASTY);
+	slot_text_set(&slot_of(2)->last_error, str_of(NASTY));
+	slot_text_set(&slot_of(2)->version, str_of(NASTY));
+	look();
+	status_page(&pool, &boards[0], b);
+	ck_assert(!body_failed(b));
+	ck_assert_msg(html_is_well_formed(body_str(b), reason), "%s", reason);
+	ck_assert_ptr_null(memmem(b->data, b->len, "<script", 7));
+	ck_assert_ptr_nonnull(memmem(b->data, b->len, "&lt;script&gt;", 14));
+	body_unref(b);
+}
+END_TEST
+
+START_TEST(test_the_page_says_when_it_is_of_one_worker)
+{
+	struct scoreboard own;
+	struct body *b = body_new(16);
+
+	ck_assert(scoreboard_open(&own, "", NOW_US, (char[SCOREBOARD_REASON_BYTES]){""}));
+	pool_read(&pool, &own, NOW_US);
+	ck_assert_uint_eq(pool.workers, 1);
+	status_page(&pool, &own, b);
+	ck_assert_ptr_nonnull(memmem(b->data, b->len, "no scoreboard", 13));
+	scoreboard_close(&own);
+	body_unref(b);
+}
+END_TEST
+
+/* The judge itself. */
+static const struct {
+	const char *page;
+	bool good;
+} pages[] = {
+	{"<!DOCTYPE html>\n<html><p class=\"x\">a &amp; b<br/></p></html>\n", true},
+	{"<!DOCTYPE html>\n<html><p>a</html>", false},
+	{"<!DOCTYPE html>\n<html><p>a</b></html>", false},
+	{"<!DOCTYPE html>\n<html>a & b</html>", false},
+	{"<!DOCTYPE html>\n<html><p class=x>a</p></html>", false},
+	{"<!DOCTYPE html>\n<html>", false},
+	{"<html></html>", false},
+	{"<!DOCTYPE html>\n<html></html>more", false},
+	{"<!DOCTYPE html>\n<html>\xff</html>", false},
+};
+
+START_TEST(test_the_judge_of_pages)
+{
+	char reason[HTML_REASON_BYTES];
+
+	ck_assert_int_eq(html_is_well_formed(str_of(pages[_i].page), reason), pages[_i].good);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("status");
+	TCase *tc = tcase_create("status");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_totals_are_of_all_slots);
+	tcase_add_test(tc, test_a_slot_without_a_worker_has_counters_only);
+	tcase_add_test(tc, test_ready_while_most_of_those_that_accept_are);
+	tcase_add_test(tc, test_draining_workers_do_not_count);
+	tcase_add_test(tc, test_a_worker_that_does_not_turn_is_stuck);
+	tcase_add_test(tc, test_more_reasons_than_places);
+	tcase_add_test(tc, test_the_last_error_is_the_latest_of_all);
+	tcase_add_test(tc, test_prometheus_says_what_was_counted);
+	tcase_add_test(tc, test_prometheus_is_well_formed);
+	tcase_add_loop_test(tc, test_text_is_escaped, 0, sizeof(escapes) / sizeof(escapes[0]));
+	tcase_add_test(tc, test_a_piece_that_is_too_long_is_no_silent_cut);
+	tcase_add_test(tc, test_json_says_what_there_is);
+	tcase_add_test(tc, test_json_of_a_cut_line_is_a_string);
+	tcase_add_test(tc, test_the_page_is_well_formed_whatever_is_said);
+	tcase_add_test(tc, test_the_page_says_when_it_is_of_one_worker);
+	tcase_add_loop_test(tc, test_the_judge_of_pages, 0, sizeof(pages) / sizeof(pages[0]));
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
