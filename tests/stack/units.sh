@@ -74,13 +74,15 @@ words_of() {
   line=${line//'$MAINPID'/${pool:-}}
   read -ra words <<<"$line"
 }
+# Where the upgrade asks for the workers' state; nobody listens on port 1.
+told_by=1
 # As its user, or as root (+), which in this test is whoever we are.
 runs_line() { # KEY NUMBER
   local line
   line=$(sed -n "s/^$1=//p" "$unit" | sed -n "$2p")
   words_of "$1" "$2" || return 1
   if [[ $line == +* ]]; then
-    env -i "${environment[@]}" MAINPID="${pool:-}" ADMIN_PORT=1 "${words[@]}" >"$scratch/out" 2>&1 </dev/null
+    env -i "${environment[@]}" MAINPID="${pool:-}" ADMIN_PORT="$told_by" "${words[@]}" >"$scratch/out" 2>&1 </dev/null
   else
     "${as[@]}" env -i "${environment[@]}" MAINPID="${pool:-}" "${words[@]}" >"$scratch/out" 2>&1 </dev/null
   fi
@@ -134,6 +136,10 @@ check 'the program of before is back' cmp -s "$state/bin/agents-fcgi" "$installe
 check 'there are as many workers' await 20 has_workers 3
 others_left() { (($(comm -12 <(tr ' ' '\n' <<<"$before" | sort) <(workers | tr ' ' '\n' | sort) | grep -c .) >= 2)); }
 check 'the others were left alone' others_left
+# One that cannot be placed, as with a full disk.
+rm "$installed"
+check 'a program that is not there is refused' refuses ExecReload 2
+check 'the program of before is still there' cmp -s "$state/bin/agents-fcgi" "$installed.real"
 mv "$installed.real" "$installed"
 check 'the good program again' runs_line ExecReload 2
 no_pool() { pool='' && refuses ExecReload 2 && grep -q 'systemctl reload' "$scratch/out"; }
