@@ -126,19 +126,52 @@ bench: packages-bench build ## measure beside peers and limits; PROFILE=smoke|qu
 bench-compare: packages-bench ## two results of it side by side: A=NAME B=NAME
 	@bench/compare "$$A" "$$B"
 
+# Where it goes, below DESTDIR. The folders of a running system are not below PREFIX.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+LIBDIR ?= $(PREFIX)/lib/agents-fcgi
+SHAREDIR := $(PREFIX)/share/agents-fcgi
+DOCDIR := $(PREFIX)/share/doc/agents-fcgi
+CONFIG ?= /etc/agents-fcgi.conf
+RUNDIR ?= /run/agents-fcgi
+STATEDIR ?= /var/lib/agents-fcgi
+WEB_GROUP ?= www-data
+deployed = sed -e 's|@SBINDIR@|$(PREFIX)/sbin|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@CONFIG@|$(CONFIG)|g' -e 's|@RUNDIR@|$(RUNDIR)|g' \
+	-e 's|@STATEDIR@|$(STATEDIR)|g' -e 's|@WEB_GROUP@|$(WEB_GROUP)|g'
+
 .PHONY: install
-install: build ## DESTDIR= PREFIX=/usr/local
-	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/share/agents-fcgi/sql/queries' \
-		'$(DESTDIR)$(PREFIX)/share/agents-fcgi/nginx' '$(DESTDIR)$(PREFIX)/share/doc/agents-fcgi'
+install: build ## DESTDIR= PREFIX=/usr/local; deploy/README.md says how to go on
+	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(SHAREDIR)/sql/queries' '$(DESTDIR)$(SHAREDIR)/nginx/public.d' \
+		'$(DESTDIR)$(SHAREDIR)/monitoring' '$(DESTDIR)$(DOCDIR)' \
+		'$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(PREFIX)/lib/sysusers.d' '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d' \
+		'$(DESTDIR)$(PREFIX)/share/man/man8' '$(DESTDIR)$(PREFIX)/share/man/man5'
 	install -m 0755 build/agents-fcgi '$(DESTDIR)$(PREFIX)/sbin/agents-fcgi'
-	install -m 0644 sql/schema.sql sql/seed.sql '$(DESTDIR)$(PREFIX)/share/agents-fcgi/sql'
-	install -m 0644 $(SQL) '$(DESTDIR)$(PREFIX)/share/agents-fcgi/sql/queries'
-	install -m 0644 $(wildcard nginx/*.in nginx/*.conf) '$(DESTDIR)$(PREFIX)/share/agents-fcgi/nginx'
-	install -m 0755 nginx/render '$(DESTDIR)$(PREFIX)/share/agents-fcgi/nginx'
-	install -m 0644 LICENSE $(wildcard README.md CHANGELOG.md) '$(DESTDIR)$(PREFIX)/share/doc/agents-fcgi'
+	install -m 0644 sql/schema.sql sql/seed.sql '$(DESTDIR)$(SHAREDIR)/sql'
+	install -m 0644 $(SQL) '$(DESTDIR)$(SHAREDIR)/sql/queries'
+	install -m 0644 $(wildcard nginx/*.in nginx/*.conf) '$(DESTDIR)$(SHAREDIR)/nginx'
+	install -m 0755 nginx/render '$(DESTDIR)$(SHAREDIR)/nginx'
+	install -m 0644 LICENSE $(wildcard README.md CHANGELOG.md) '$(DESTDIR)$(DOCDIR)'
+	install -m 0644 deploy/man/agents-fcgi.8 '$(DESTDIR)$(PREFIX)/share/man/man8'
+	install -m 0644 deploy/man/agents-fcgi.conf.5 '$(DESTDIR)$(PREFIX)/share/man/man5'
+	deploy/sample-config build/agents-fcgi >'$(DESTDIR)$(SHAREDIR)/agents-fcgi.conf'
+	install -m 0644 deploy/systemd/agents-fcgi.default '$(DESTDIR)$(SHAREDIR)/agents-fcgi.default'
+	$(deployed) deploy/systemd/agents-fcgi.service.in >'$(DESTDIR)$(UNITDIR)/agents-fcgi.service'
+	$(deployed) deploy/systemd/agents-fcgi.sysusers.in >'$(DESTDIR)$(PREFIX)/lib/sysusers.d/agents-fcgi.conf'
+	$(deployed) deploy/systemd/agents-fcgi.tmpfiles.in >'$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/agents-fcgi.conf'
+	$(deployed) deploy/systemd/upgrade.in >'$(DESTDIR)$(LIBDIR)/upgrade'
+	chmod 0755 '$(DESTDIR)$(LIBDIR)/upgrade'
+	install -m 0644 $(wildcard deploy/nginx/*.conf deploy/nginx/*.logrotate) '$(DESTDIR)$(SHAREDIR)/nginx'
+	install -m 0644 $(wildcard deploy/nginx/public.d/*) '$(DESTDIR)$(SHAREDIR)/nginx/public.d'
+	install -m 0644 $(wildcard deploy/monitoring/*) '$(DESTDIR)$(SHAREDIR)/monitoring'
+	install -m 0644 deploy/README.md '$(DESTDIR)$(DOCDIR)/OPERATIONS.md'
+
+.PHONY: deb test-deb
+deb: packages-deb ## a Debian package, in build/deb; its name is the last line
+	@deploy/debian/build
+test-deb: packages-deb ## that package in a Debian of its own: installed, serving, upgraded, purged; as root, takes minutes
+	@tests/deb/run
 
 # Each is a look at dpkg's list when nothing is missing.
-.PHONY: packages packages-build packages-test packages-lint packages-fuzz packages-bench
+.PHONY: packages packages-build packages-test packages-lint packages-fuzz packages-deb packages-bench
 packages: ## install what build and run need
 	@deploy/local/packages build run
 packages-build:
@@ -149,6 +182,8 @@ packages-lint:
 	@deploy/local/packages build test lint
 packages-fuzz:
 	@deploy/local/packages build fuzz
+packages-deb:
+	@deploy/local/packages build deb
 packages-bench:
 	@deploy/local/packages build run bench
 
