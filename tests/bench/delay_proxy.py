@@ -68,7 +68,6 @@ class Proxy:
     def __init__(self, folder, to, delay_ms, files=None):
         self.path = folder / "proxy"
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None
-        # pylint: disable=subprocess-popen-preexec-fn
         self.child = subprocess.Popen([PROXY, "-d", str(delay_ms), str(self.path), str(to)], stdout=subprocess.PIPE, text=True,
                                       stderr=open(folder / "errors", "w", encoding="utf-8"), preexec_fn=limit)
         self.errors = folder / "errors"
