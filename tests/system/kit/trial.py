@@ -179,7 +179,7 @@ def in_threads(action, items):
     def one(item):
         try:
             action(item)
-        except Exception as error:  # pylint: disable=broad-except
+        except Exception as error:
             failures.append(error)
     threads = [threading.Thread(target=one, args=(item,), daemon=True) for item in items]
     for thread in threads:
