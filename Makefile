@@ -6,6 +6,8 @@ WORKERS ?= 16
 PREFIX ?= /usr/local
 # Everything that the scripts read travels by environment; DATABASE_URL never appears in a recipe, so in no command line either.
 export PORT ADMIN_PORT LISTEN WORKERS DATABASE_URL RUN_DIR OPTIONS ACCESS_LOG SANITIZE DB_ROLE DB_NAME WERROR
+# What `make bench` reads.
+export BENCH PROFILE SCENARIOS PEERS NAME RESUME A B
 
 CC := gcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
@@ -88,7 +90,7 @@ status: ## what runs, and whether it is ready
 db-load: packages build/db-load ## schema and seed into the empty database of DATABASE_URL
 	@build/db-load sql/schema.sql sql/seed.sql
 
-.PHONY: test test-unit test-http test-stack test-pace test-programs
+.PHONY: test test-unit test-http test-stack test-pace test-bench test-programs
 test: test-programs ## unit, HTTP, stack and load generator tests, beside a running stack; SANITIZE=address,undefined for an instrumented worker
 	@tests/run unit http stack pace
 test-unit: test-programs ## unit tests only
@@ -99,6 +101,8 @@ test-stack: test-programs ## tests of this interface only
 	@tests/run stack
 test-pace: test-programs ## tests of the load generator only
 	@tests/run pace
+test-bench: packages-bench test-programs build/bench/null_responder build/bench/delay_proxy ## tests of the benchmark rig only
+	@tests/run bench
 test-programs: packages-test
 	$(call locked,test-files)
 .PHONY: test-system
@@ -107,13 +111,15 @@ test-system: test-programs build/test/system/hang.so ## faults injected under lo
 .PHONY: test-files
 test-files: $(WORKER) build/db-load $(TEST_PROGRAMS)
 
-.PHONY: lint fuzz bench
+.PHONY: lint fuzz bench bench-compare
 lint: packages-lint build/gen/sql.h ## format, static analysis, shell scripts
 	@tests/lint/run
 fuzz: packages-fuzz build/gen/sql.h ## fuzz the parsers
 	@tests/fuzz/run
-bench: packages-bench build ## measure
+bench: packages-bench build ## measure beside peers and limits; PROFILE=smoke|quick|full SCENARIOS= PEERS= NAME= RESUME=1; the report is its last line
 	@bench/run
+bench-compare: packages-bench ## two results of it side by side: A=NAME B=NAME
+	@bench/compare "$$A" "$$B"
 
 .PHONY: install
 install: build ## DESTDIR= PREFIX=/usr/local

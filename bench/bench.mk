@@ -1,5 +1,5 @@
 # The rig's own programs. `make bench` measures the floors; BENCH='memory --requests 10000' chooses another part and its options.
-bench: build/bench/null_responder build/bench/pace
+bench: build/bench/null_responder build/bench/pace build/bench/delay_proxy
 
 build/bench/%: bench/%.c build/release.flags | packages-build
 	@mkdir -p $(@D)

@@ -2,12 +2,12 @@
 
 #include "pool.h"
 #include "schedule.h"
+#include "wake.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +21,7 @@ struct run {
 	struct figures *f;
 	struct pool pool;
 	struct schedule schedule;
+	struct wake wake;
 	int64_t now_ns;
 	int64_t next_progress_ns;
 	struct rusage usage_at_begin;
@@ -271,25 +272,29 @@ static bool is_over(const struct run *r)
 static bool turn(struct run *r)
 {
 	struct epoll_event events[EVENTS_MAX];
-	struct timespec pause;
 	sigset_t none;
-	int64_t pause_ns;
+	int64_t wake_ns;
+	bool sleeps;
 	int n;
 
 	send_due(r);
 	expire(r);
 	open_wanted(r);
 	/* The end may have come since the caller looked. */
-	pause_ns = is_over(r) ? 0 : next_wake(r) - r->now_ns;
-	pause_ns = pause_ns < 0 ? 0 : pause_ns;
-	pause = (struct timespec){pause_ns / SECOND_NS, pause_ns % SECOND_NS};
+	wake_ns = is_over(r) ? r->now_ns : next_wake(r);
+	sleeps = wake_ns > r->now_ns;
+	if (sleeps && !wake_set(&r->wake, wake_ns, r->now_ns))
+		return false;
 	(void)sigemptyset(&none);
-	n = epoll_pwait2(r->pool.epoll, events, EVENTS_MAX, &pause, &none);
+	n = epoll_pwait(r->pool.epoll, events, EVENTS_MAX, sleeps ? -1 : 0, &none);
 	r->now_ns = clock_ns(CLOCK_MONOTONIC);
 	for (int i = 0; i < n; i++) {
 		if (r->schedule.next_ns <= r->now_ns)
 			send_due(r);
-		on_event(r, events[i].data.ptr, events[i].events);
+		if (events[i].data.ptr == NULL)
+			wake_came(&r->wake);
+		else
+			on_event(r, events[i].data.ptr, events[i].events);
 	}
 	return n >= 0 || errno == EINTR;
 }
@@ -402,8 +407,8 @@ static bool set_up(struct run *r, int fd)
 	struct sigaction action = {.sa_handler = count_signal};
 	sigset_t both;
 
-	/* Sleeps may by default be 50 µs longer than asked for. Signals come only while the loop sleeps. */
-	return pool_init(&r->pool, r->cli->connections, fd) && prctl(PR_SET_TIMERSLACK, 1UL) == 0 && sigemptyset(&both) == 0 &&
+	/* Signals come only while the loop sleeps. */
+	return pool_init(&r->pool, r->cli->connections, fd) && wake_init(&r->wake, r->pool.epoll) && sigemptyset(&both) == 0 &&
 	       sigaddset(&both, SIGINT) == 0 && sigaddset(&both, SIGTERM) == 0 && sigprocmask(SIG_BLOCK, &both, NULL) == 0 &&
 	       sigaction(SIGINT, &action, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0;
 }
@@ -415,7 +420,7 @@ bool run(const struct cli *cli, struct figures *figures)
 	int fd;
 	bool good;
 
-	r = (struct run){.cli = cli, .f = figures, .pool.epoll = -1};
+	r = (struct run){.cli = cli, .f = figures, .pool.epoll = -1, .wake.fd = -1};
 	reason = pool_connect_first(&r.pool, cli->url.host, cli->url.port, cli->timeout_ns, &fd);
 	if (reason != NULL) {
 		(void)fprintf(stderr, "pace: no connection to %s, port %s: %s\n", cli->url.host, cli->url.port, reason);
@@ -426,6 +431,7 @@ bool run(const struct cli *cli, struct figures *figures)
 		(void)fprintf(stderr, "pace: interrupted before the first request\n");
 	else if (!good)
 		(void)fprintf(stderr, "pace: %s\n", strerror(errno));
+	wake_free(&r.wake);
 	pool_free(&r.pool);
 	return good;
 }

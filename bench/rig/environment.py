@@ -28,10 +28,22 @@ def _read(path):
         return None
 
 
+def nginx_config(stack):
+    return _output("/usr/sbin/nginx", "-T", "-q", "-e", "stderr", "-p", str(stack.run_dir), "-c", str(stack.nginx_config()))
+
+
 def describe(stack, others=()):
     """Everything but the figures; nginx -T of each that serves in the run."""
-    configs = {str(s.run_dir.name): _output("/usr/sbin/nginx", "-T", "-q", "-e", "stderr", "-p", str(s.run_dir), "-c",
-                                            str(s.nginx_config())) for s in (stack, *others)}
+    configs = {str(s.run_dir.name): nginx_config(s) for s in (stack, *others)}
+    return machine() | {"pg_settings": pg_settings(stack), "nginx": configs}
+
+
+def pg_settings(stack):
+    return dict(row for row in stack.sql("SELECT name, setting FROM pg_settings WHERE source <> 'default' ORDER BY 1") if len(row) == 2)
+
+
+def machine():
+    """What is known without anything running."""
     packages = _output("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES)
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -42,12 +54,9 @@ def describe(stack, others=()):
         "memory": _read("/proc/meminfo").splitlines()[:3],
         "packages": dict(line.split(" ", 1) for line in packages.splitlines() if " " in line and not line.startswith("dpkg")),
         "commit": _output("git", "rev-parse", "HEAD"),
-        "uncommitted": _output("git", "status", "--porcelain").splitlines(),
+        "uncommitted": _output("git", "status", "--porcelain", "--", ".", ":!bench/results").splitlines(),
         "worker": _output("build/agents-fcgi", "--version"),
         "sysctls": {name.replace("/", "."): _read(f"/proc/sys/{name}") for name in SYSCTLS},
-        "pg_settings": dict(row for row in stack.sql("SELECT name, setting FROM pg_settings WHERE source <> 'default' ORDER BY 1")
-                            if len(row) == 2),
-        "nginx": configs,
     }
 
 

@@ -31,21 +31,29 @@ def check_body(port, path, golden):
         raise RigError(f"http://127.0.0.1:{port}{path} answers {status} with {len(body)} bytes, not what tests/golden/{golden} holds")
 
 
+def start(words, env=None):
+    """A load generator. It dies with the rig."""
+    child = subprocess.Popen(process.tied(words, "KILL"), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    child.args = words
+    return child
+
+
 def start_wrk(url, connections, seconds, timeout="30s", script=None, threads=2):
     words = ["/usr/bin/wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", timeout]
     words += ["-s", str(script)] if script else []
-    return subprocess.Popen(words + [url], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return start(words + [url])
 
 
-def finish(child):
-    """Its output; a child that outlives an interrupt is ended."""
+def finish(child, good=(0,)):
+    """Its output; a child that outlives an interrupt is ended, one whose exit status is none of the good ones is an error."""
     try:
         output = child.communicate()[0]
     except BaseException:
         child.kill()
         child.wait()
         raise
-    if child.returncode != 0:
+    if child.returncode not in good:
         raise RigError(f"{' '.join(child.args)} failed:\n{output.rstrip()}")
     return output
 
@@ -60,6 +68,15 @@ def _microseconds(percentile, text):
     return float(found[1]) * UNITS[found[2]] if found else None
 
 
+def _wrk_latency(text):
+    """The means and percentiles that wrk gives, in microseconds; None when nothing was answered."""
+    found = {f"p{n}": _microseconds(n, text) for n in (50, 75, 90, 99)}
+    head = re.search(r"^\s+Latency\s+([\d.]+)(us|ms|s|m|h)\s+[\d.]+(?:us|ms|s|m|h)\s+([\d.]+)(us|ms|s|m|h)", text, re.MULTILINE)
+    if head is None or not found["p50"]:
+        return None
+    return {"mean": float(head[1]) * UNITS[head[2]], **found, "p99_9": None, "max": float(head[3]) * UNITS[head[4]]}
+
+
 def parse_wrk(text):
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     counts = [int(n) for n in errors.groups()] if errors else [0] * 4
@@ -67,7 +84,7 @@ def parse_wrk(text):
     if rate is None:
         raise RigError(f"wrk's output is not understood:\n{text}")
     return {"rate": rate, "requests": int(_number(r"^\s*(\d+) requests in", text) or 0),
-            "p50_us": _microseconds(50, text), "p99_us": _microseconds(99, text),
+            "p50_us": _microseconds(50, text), "p99_us": _microseconds(99, text), "latency_us": _wrk_latency(text),
             "non_2xx": int(_number(r"Non-2xx or 3xx responses: (\d+)", text) or 0),
             "socket_errors": dict(zip(("connect", "read", "write"), counts)), "timeouts": counts[3], "raw": text}
 
@@ -109,9 +126,7 @@ class Pgbench:
     def run(self, seconds):
         words = ["/usr/lib/postgresql/15/bin/pgbench", "-M", "prepared", "-c", "8", "-j", "2", "-n", "-T", str(seconds),
                  "-f", str(self.script), self.stack.conninfo()]
-        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                 env={"PATH": "/usr/bin:/bin"})
-        return parse_pgbench(finish(child))
+        return parse_pgbench(finish(start(words, {"PATH": "/usr/bin:/bin"})))
 
 
 def measure(system, seconds):

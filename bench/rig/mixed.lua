@@ -1,7 +1,13 @@
--- wrk: all paths in turn. With REQUESTS in the environment each thread stops after that many answers.
+-- wrk: all paths in turn, or those behind `--`. With REQUESTS in the environment each thread stops after that many answers.
 local paths = { "/index", "/agents", "/agents_with_orm", "/agent_logins" }
 local limit = tonumber(os.getenv("REQUESTS") or "")
 local sent, answered = 0, 0
+
+function init(args)
+  if #args > 0 then
+    paths = args
+  end
+end
 
 function request()
   sent = sent + 1

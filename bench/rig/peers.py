@@ -2,7 +2,6 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 from .stack import PROJECT, RigError, free_ports, run_quietly
 
@@ -86,9 +85,10 @@ def _npm_versions(modules):
 
 class Peer:
     """A peer in one of its forms, reading the cluster of `cluster_stack`. `workers` and `pool` (connections of a process) are the
-    peer's own defaults unless given; `launcher` are words before its command, such as those that enter a network namespace."""
+    peer's own defaults unless given; `launcher` are words before its command, such as those that enter a network
+    namespace; `viewer` those before a client's, the same unless given."""
 
-    def __init__(self, rig, name, form, cluster_stack, port=None, *, listen="127.0.0.1", workers=None, pool=None, launcher=()):
+    def __init__(self, rig, name, form, cluster_stack, port=None, *, listen="127.0.0.1", workers=None, pool=None, launcher=(), viewer=None):
         self.name, self.form = name, form
         if name not in PEERS:
             raise RigError(f"there is no peer {name}; the peers are: {', '.join(PEERS)}")
@@ -96,14 +96,16 @@ class Peer:
             raise RigError(f"the peer {name} has no form {form}; its forms are: {', '.join(forms(name))}")
         self.about = about(name, form)
         self.port = port or free_ports(1)[0]
-        self.run_dir = rig.directory / f"peer-{name}-{form}-{self.port}"
+        self.run_dir = rig.directory / f"peer-{self.port}"  # short: sockets lie below
         self.run_dir.mkdir(mode=0o711)
         self.cluster = cluster_stack.cluster
         self.folder, self.launcher = folder(name), tuple(launcher)
+        self.viewer = self.launcher if viewer is None else tuple(viewer)
         self.env = {**_clean_environment(), "PEER_DIR": str(self.run_dir), "PORT": str(self.port), "LISTEN": listen,
                     "PGHOST": f"{self.cluster.run_dir}/pg", "PGPORT": "5432", "PGUSER": "asterisk", "PGDATABASE": "benchmarks",
                     "WORKERS": str(workers or ""), "DB_POOL": str(pool or "")}
-        rig.at_end(self.stop)
+        self.rig = rig
+        self.clean_up = rig.at_end(self.stop, [self.folder / "down"], self.env)
         try:
             run_quietly([*self.launcher, str(self.folder / "up"), form], self.env, "does not come up", 120)
         except subprocess.TimeoutExpired as error:
@@ -129,9 +131,10 @@ class Peer:
 
     def stop(self):
         run_quietly([str(self.folder / "down")], self.env, f"the peer {self.name} does not end")
+        self.rig.undone(self.clean_up)
 
 
-# Where the peer is: in its network namespace, if it has one.
+# Run where the clients are: in their network namespace, if they have one.
 _FETCH = """
 import http.client, sys
 connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"), timeout=30)
@@ -144,22 +147,9 @@ except (OSError, http.client.HTTPException) as error:
 """
 
 
-# Where the peer is: in its network namespace, if it has one.
-_FETCH = """
-import http.client, sys
-connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"), timeout=30)
-try:
-    connection.request("GET", sys.argv[2])
-    response = connection.getresponse()
-    sys.stdout.buffer.write(b"%d\\n" % response.status + response.read())
-except (OSError, http.client.HTTPException) as error:
-    sys.exit(f"does not answer: {error!r}")
-"""
-
-
-def _get(peer, path):
-    """(status, body), or a reason."""
-    words = [*peer.launcher, "/usr/bin/python3", "-I", "-c", _FETCH, peer.base_url, path]
+def fetch(base_url, path, before=()):
+    """(status, body) by GET, or a reason; `before` are the words that bring a program to where the clients are."""
+    words = [*before, "/usr/bin/python3", "-I", "-c", _FETCH, base_url, path]
     try:
         done = subprocess.run(words, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
@@ -176,7 +166,7 @@ def _canonical(text):
 
 
 def _reason(peer, path):
-    answer = _get(peer, f"/{path}")
+    answer = fetch(peer.base_url, f"/{path}", peer.viewer)
     if isinstance(answer, str):
         return answer
     status, body = answer

@@ -34,6 +34,27 @@ def leaves(root):
     return [pid for pid in tree(root) if pid != root]
 
 
+def working_in(folder):
+    """The running processes whose working directory is the folder or lies below it, but those at a terminal: somebody has a look there."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            here = os.readlink(f"/proc/{name}/cwd").removesuffix(" (deleted)")
+        except OSError:
+            continue
+        fields = _stat(name)
+        if f"{here}/".startswith(f"{folder}/") and fields and fields[0] not in "ZX" and fields[4] == "0":
+            found.append(int(name))
+    return found
+
+
+def tied(words, end="TERM"):
+    """The words that run a command which gets the signal `end` when this program ends, however that happens (strictly: when the thread that
+    starts it ends). What it starts itself is not tied. It does not begin when this program has ended before it could be tied."""
+    return ["/usr/bin/setpriv", "--pdeathsig", end, "/bin/sh", "-c", '[ "$PPID" = "$1" ] && shift && exec "$@"', "sh", str(os.getpid()),
+            *map(str, words)]
+
+
 def alive(pid):
     fields = _stat(pid)
     return fields is not None and fields[0] not in "ZX"

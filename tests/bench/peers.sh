@@ -44,7 +44,7 @@ values() {
   rig "$(env PORT="$port" "bench/peers/$peer/url")" <<'EOF'
 import sys, types
 from rig import peers
-reasons = peers.check(types.SimpleNamespace(base_url=sys.argv[1], launcher=()))
+reasons = peers.check(types.SimpleNamespace(base_url=sys.argv[1], viewer=()))
 sys.exit("\n".join(reasons) or None)
 EOF
 }

@@ -120,23 +120,38 @@ START_TEST(a_fixed_delay_is_the_median)
 }
 END_TEST
 
+/* 10 req/s for N seconds are 10 * N samples: every request that the server met, but those of a warm-up that was asked for. */
 START_TEST(ten_per_second_gives_each_sample_from_the_first)
 {
-	struct server s;
-	struct pace p;
+	static const struct {
+		const char *times;
+		int64_t samples;
+		int64_t warm;
+	} runs[] = {{"-d 1s", 10, 0}, {"-d 3s", 30, 0}, {"-d 2s --warmup 1s", 20, 10}};
 
-	server_start(&s, (struct plan){0});
-	pace_run(&p, s.port, 0, "-c 10 -R 10 -d 3s --timeout 60s");
-	ck_assert_int_eq(pace_count(&p, "scheduled"), 30);
-	ck_assert_int_eq(pace_count(&p, "answered"), 30);
-	ck_assert_int_eq(pace_count(&p, "latency.count"), 30);
-	ck_assert_uint_eq(s.counts->requests, 30);
-	/* One after the other, but over all connections, which stay open. */
-	ck_assert_uint_eq(s.counts->connections, 10);
-	ck_assert_uint_eq(s.counts->most_open, 10);
-	ck_assert_int_eq(pace_count(&p, "reconnects"), 0);
-	pace_free(&p);
-	server_stop(&s);
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		struct server s;
+		struct pace p;
+		char words[100];
+
+		server_start(&s, (struct plan){0});
+		(void)snprintf(words, sizeof(words), "-c 10 -R 10 --timeout 60s %s", runs[i].times);
+		pace_run(&p, s.port, 0, words);
+		ck_assert_int_eq(pace_count(&p, "scheduled"), runs[i].samples);
+		ck_assert_int_eq(pace_count(&p, "answered"), runs[i].samples);
+		ck_assert_int_eq(pace_count(&p, "latency.count"), runs[i].samples);
+		ck_assert_int_eq(pace_count(&p, "service.count"), runs[i].samples);
+		ck_assert_int_eq(pace_count(&p, "send_lag.count"), runs[i].samples - pace_count(&p, "waited_for_connection"));
+		ck_assert_int_eq(answers_from(&p, 0), runs[i].samples);
+		ck_assert_int_eq(pace_count(&p, "warmup.sent"), runs[i].warm);
+		ck_assert_uint_eq(s.counts->requests, (uint64_t)(runs[i].samples + runs[i].warm));
+		/* One after the other, but over all connections, which stay open. */
+		ck_assert_uint_eq(s.counts->connections, 10);
+		ck_assert_uint_eq(s.counts->most_open, 10);
+		ck_assert_int_eq(pace_count(&p, "reconnects"), 0);
+		pace_free(&p);
+		server_stop(&s);
+	}
 }
 END_TEST
 
