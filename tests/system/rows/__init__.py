@@ -1,7 +1,7 @@
 """The rows, in the order of the table."""
 from kit.trial import ROWS
 
-from . import clients, limits, nginx, postgres, soak, tables, upgrades, workers, wrong
+from . import clients, limits, nginx, postgres, soak, tables, upgrades, workers, wrong  # noqa: F401
 
 ORDER = ("ten-thousand kill-worker stuck-worker kill-multiwatch kill-all-workers upgrade broken-upgrade nginx-reload drain "
          "postgres-restart postgres-away postgres-silent locked-table schema-change slow-reader dns-silent client-aborts freshness "

@@ -8,7 +8,7 @@ from kit.process import await_
 from kit.trial import row
 
 
-@row("nginx-reload", "nginx -s reload every 2 s")
+@row("nginx-reload", "nginx -s reload again and again")
 def nginx_reload(t):
     stack = t.home.stack()
     master = stack.pid("nginx")

@@ -70,7 +70,7 @@ def judge_outage(t, deadline_s, load, prober, began, back, undisturbed, statuses
 OUTAGE_MIX = {"/index": 1000, "/agents": 250}
 
 
-@row("postgres-away", "PostgreSQL stopped for 20 s")
+@row("postgres-away", "PostgreSQL stopped, then started again")
 def postgres_away(t):
     main, deadline_s = t.home.stack(), 2
     with Stack(t.home, "away", options=f"--request-timeout={deadline_s}s", database=main.conninfo()) as stack:

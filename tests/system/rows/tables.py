@@ -11,7 +11,7 @@ from kit.stack import Peak, Stack, golden, pool_memory_kb
 from kit.trial import in_threads, row
 
 
-@row("locked-table", "ACCESS EXCLUSIVE lock for 10 s")
+@row("locked-table", "ACCESS EXCLUSIVE lock on the agents")
 def locked_table(t):
     main = t.home.stack()
     database = main.make_database("locked")

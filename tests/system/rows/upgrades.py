@@ -89,7 +89,7 @@ def drain(t):
             before = stack.workers()
 
             def end_all():
-                await_(lambda: main.sql(f"SELECT 1 FROM pg_stat_activity WHERE datname = 'slow' AND state = 'active' AND "
+                await_(lambda: main.sql("SELECT 1 FROM pg_stat_activity WHERE datname = 'slow' AND state = 'active' AND "
                                         "query LIKE '%af.number%' AND pid <> pg_backend_pid()"), "the slow query is under way")
                 for pid in before:
                     process.send(pid, signal.SIGTERM)

@@ -10,7 +10,7 @@ from kit.stack import PROJECT, Stack
 from kit.trial import row
 
 
-@row("kill-worker", "kill -9 of a random worker twice a second")
+@row("kill-worker", "kill -9 of one random worker after another")
 def kill_worker(t):
     stack = t.home.stack()
     load = Load(stack)
