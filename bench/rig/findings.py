@@ -227,6 +227,8 @@ def doubts(result):
         found.append(f"Incomplete: {because}. What is missing is not in the tables.")
     for system, reason in data["left_out"].items():
         found.append(f"Left out: {system}: {' '.join(reason.split())}")
+    for part in data.get("resumed") or []:
+        found.append(f"Interrupted, and resumed at {part['time']} with commit {part['commit'][:12]}.")
     if data["environment"].get("uncommitted"):
         found.append("The project had uncommitted changes.")
     return found

@@ -22,7 +22,8 @@ class Journal:
 
     def __init__(self, folder, arguments, resume):
         self.folder, self.arguments = folder, arguments
-        self.runs, self.keys = [], set()
+        # Of a folder that is resumed: its result so far.
+        self.runs, self.keys, self.before = [], set(), None
         shown = folder.relative_to(PROJECT)
         if folder.exists():
             if not resume:
@@ -53,6 +54,7 @@ class Journal:
             except (ValueError, KeyError) as error:
                 if number + 1 < len(lines):
                     raise RigError(f"{shown}/runs.jsonl, line {number + 1}: {error}") from error
+        self.before = before
         # Without the line that a kill has cut.
         text = "".join(json.dumps(run) + "\n" for run in self.runs)
         (self.folder / "runs.jsonl").write_text(text, encoding="utf-8")

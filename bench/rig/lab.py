@@ -166,8 +166,9 @@ class Lab:
 
     def pace(self, target, point, *, rate, connections, seconds, warmup_s=1, body=None, **options):
         """A record of an open loop on the target; each answer is compared."""
-        self.check(target, point.path, body)
         expect = self.body_file(target, point.path, body)
+        if body is None:
+            self._warm_up(target, min(connections, 64))
         return self._measured(target, point, body, lambda before: tools.pace(
             target.url(point.path), rate=rate, connections=connections, seconds=seconds, warmup_s=warmup_s, expect=expect,
             before=before, **options))

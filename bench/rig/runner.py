@@ -179,22 +179,32 @@ class Run:
                 "rounds": scenario.rounds, "seconds": scenario.seconds, "published_command": scenario.published_command,
                 "command": " ".join(example["command"]) if example else None}
 
-    def _system_entry(self, name):
-        kind = KINDS.get(name, "peer")
-        return {"name": name, "kind": kind, "about": self.lab.about(name) if self.lab else "",
-                "versions": self.lab.versions.get(name, {}) if self.lab else {}}
+    def _system_entry(self, name, before):
+        """`before`: the entry of an earlier part of a resumed run, or None."""
+        return {"name": name, "kind": KINDS.get(name, "peer"), "about": self.lab.about(name) if self.lab else (before or {}).get("about", ""),
+                "versions": (self.lab and self.lab.versions.get(name)) or (before or {}).get("versions", {})}
+
+    def _when_and_where(self):
+        """What a resumed run keeps of its beginning, and what it adds."""
+        before, environment_now = self.journal.before, self.lab.environment if self.lab else environment.machine()
+        capacity, link = (self.lab.capacity, self.lab.link_description) if self.lab else ({}, None)
+        if before is None:
+            return {"started": self.started, "resumed": [], "environment": environment_now, "capacity": capacity, "link": link}
+        return {"started": before["started"], "environment": before["environment"], "link": link or before["link"],
+                "resumed": [*before.get("resumed", []), {"time": self.started, "commit": environment_now["commit"]}],
+                "capacity": {**(before["capacity"] or {}), **capacity}}
 
     def write(self):
         names = list(dict.fromkeys([*SERVICES, *self.settings.peers, *KINDS]))
         present = {run["system"] for run in self.journal.runs}
         sums, noise = summary.summarise(self.journal.runs, self.settings.seed)
+        earlier = {system["name"]: system for system in (self.journal.before or {"systems": []})["systems"]}
         self.journal.write_result({
             "schema": SCHEMA, "name": self.journal.folder.name, "profile": self.settings.profile, "complete": self.because is None,
-            "incomplete_because": self.because, "seed": self.settings.seed, "started": self.started, "ended": now(),
+            "incomplete_because": self.because, "seed": self.settings.seed, **self._when_and_where(), "ended": now(),
             "arguments": self.journal.arguments, "scenarios": [self._scenario_entry(s) for s in self.scenarios],
-            "systems": [self._system_entry(name) for name in names if name in present], "left_out": self.left_out,
-            "link": self.lab.link_description if self.lab else None, "capacity": self.lab.capacity if self.lab else {},
-            "environment": self.lab.environment if self.lab else environment.machine(), "summary": sums, "noise": noise})
+            "systems": [self._system_entry(name, earlier.get(name)) for name in names if name in present], "left_out": self.left_out,
+            "summary": sums, "noise": noise})
 
 
 # --- the command line -----------------------------------------------------------------------------------------------------------

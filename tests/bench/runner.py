@@ -257,10 +257,13 @@ def test_interrupt_keeps_and_resume_goes_on():
     try:
         with measured(interrupted, keep=True, raises=KeyboardInterrupt) as (_, result, runs):
             assert len(runs) == 4 and not result["complete"] and "interrupted" in result["incomplete_because"]
+            assert result["resumed"] == []
+            started = result["started"]
         with open(RESULTS / f"{NAME}-fake/runs.jsonl", "a", encoding="utf-8") as f:
             f.write('{"n": 5, "scen')
         with measured(resume=True) as (scenario, result, runs):
             assert len(runs) == 12 and len(scenario.done) == 8 and result["complete"]
+            assert result["started"] == started and len(result["resumed"]) == 1
             assert len({(run["round"], run["system"], run["path"]) for run in runs}) == 12
     finally:
         shutil.rmtree(RESULTS / f"{NAME}-fake", ignore_errors=True)
