@@ -52,6 +52,7 @@ struct metrics {
 	counter sent_bytes;      /* to the web server, FastCGI's records counted */
 	counter clients_left;    /* before their answer was all sent */
 	counter answers_stalled; /* given up, because nobody took them */
+	counter answers_evicted; /* given up, because they were read so slowly that newer ones needed the memory */
 	struct buckets flight_members;
 	counter queries[QUERY_MAX][METRICS_OUTCOME_MAX];
 	struct buckets query_durations[QUERY_MAX]; /* µs, from the sending to the answer, of those that gave rows */

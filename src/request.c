@@ -99,6 +99,8 @@ static void on_sent(void *user, struct conn *c, enum conn_sending how)
 	counter_add(&w->requests.metrics->sent_bytes, c->sent);
 	if (how == CONN_STALLED)
 		counter_add(&w->requests.metrics->answers_stalled, 1);
+	else if (how == CONN_EVICTED)
+		counter_add(&w->requests.metrics->answers_evicted, 1);
 	else if (how == CONN_LEFT)
 		counter_add(&w->requests.metrics->clients_left, 1);
 	if (r == NULL) /* there was no memory for one */
