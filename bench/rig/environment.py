@@ -28,8 +28,9 @@ def _read(path):
         return None
 
 
-def nginx_config(stack):
-    return _output("/usr/sbin/nginx", "-T", "-q", "-e", "stderr", "-p", str(stack.run_dir), "-c", str(stack.nginx_config()))
+def nginx_config(stack, before=()):
+    """nginx -T; `before` are the words that bring it to where the stack's addresses are."""
+    return _output(*before, "/usr/sbin/nginx", "-T", "-q", "-e", "stderr", "-p", str(stack.run_dir), "-c", str(stack.nginx_config()))
 
 
 def describe(stack, others=()):

@@ -112,7 +112,8 @@ class Lab:
         self._serial += 1
         stack = Stack(self.rig, f"service{self._serial}", workers, f"--share {MODES[name]} {options}".strip(), database=database,
                       **({"network": link} if link else {}))
-        self.journal.keep_text(f"nginx-{name.replace(' ', '-').replace('=', '-')}.conf", environment.nginx_config(stack))
+        kept = f"nginx-{name.replace(' ', '-').replace('=', '-')}{'-linked' if link else ''}.conf"
+        self.journal.keep_text(kept, environment.nginx_config(stack, link.server if link else ()))
         host = link.server_address if link else "127.0.0.1"
         return Target(name, f"http://{host}:{stack.port}", parts_of(stack), link.client if link else ()), stack.stop
 
