@@ -98,7 +98,8 @@ static void write_requests(const struct metrics *m, struct body *b)
 	count(b, "sent_bytes_total", "Bytes sent to the web server, FastCGI records counted.", &m->sent_bytes);
 	count(b, "clients_left_total", "Requests whose client left before the answer was all sent.", &m->clients_left);
 	count(b, "answers_stalled_total", "Answers given up because nobody took them.", &m->answers_stalled);
-	count(b, "answers_evicted_total", "Answers given up because they were read slowly, beyond max-unread.", &m->answers_evicted);
+	count(b, "answers_evicted_total", "Answers given up because they were read slowly, beyond max-unread.",
+	      &m->answers_evicted);
 }
 
 static void write_queries(const struct metrics *m, struct body *b)
