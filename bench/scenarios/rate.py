@@ -28,7 +28,7 @@ class Rate4000(OverLink):
     in_profiles = ("smoke", "quick", "full")
     profiles = {
         "smoke": {"rounds": 1, "seconds": 1, "timeout_s": 5, "paths": PATHS[:1], "peers": ()},
-        "quick": {"rounds": 1, "seconds": 6, "timeout_s": 5, "paths": PATHS, "peers": ("django published", "django best")},
+        "quick": {"rounds": 1, "seconds": 5, "timeout_s": 4, "paths": PATHS, "peers": ("django published", "django best")},
         "full": {"rounds": 3, "seconds": 300, "timeout_s": 30, "paths": PATHS, "peers": None},
     }
 
@@ -42,6 +42,6 @@ class Rate10(OverLink):
     in_profiles = ("smoke", "quick", "full")
     profiles = {
         "smoke": {"rounds": 1, "seconds": 1, "timeout_s": 5, "paths": PATHS[:1], "peers": ()},
-        "quick": {"rounds": 1, "seconds": 4, "timeout_s": 5, "paths": PATHS, "peers": ("django published", "django best")},
+        "quick": {"rounds": 1, "seconds": 3, "timeout_s": 4, "paths": PATHS, "peers": ("django published", "django best")},
         "full": {"rounds": 3, "seconds": 30, "timeout_s": 30, "paths": PATHS, "peers": None},
     }
