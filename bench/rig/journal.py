@@ -31,11 +31,12 @@ class Journal:
             self._recall(shown)
         elif resume:
             raise RigError(f"{shown} does not exist, so there is nothing to resume")
-        try:
-            (folder / "raw").mkdir(parents=True, exist_ok=True)
-            (folder / "environment").mkdir(exist_ok=True)
-        except OSError as error:
-            raise RigError(f"{shown}: {error.strerror}") from error
+
+    def make(self):
+        """The folder, where there is none yet."""
+        with self._writing():
+            (self.folder / "raw").mkdir(parents=True, exist_ok=True)
+            (self.folder / "environment").mkdir(exist_ok=True)
 
     def _recall(self, shown):
         try:

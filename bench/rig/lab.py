@@ -13,6 +13,10 @@ from .stack import PROJECT, NullStack, RigError, Stack, wait_until
 GOLDEN = PROJECT / "tests/golden"
 # Enough for whatever is up at a time, and PostgreSQL's own default.
 DATABASE_WORKERS = 40
+# Of the load that warms a system up before an open loop: so many that each of its processes has work, however few the loop itself has.
+WARM_CONNECTIONS = 64
+# CPU time is counted in ticks of 10 ms: below 50 of them a share of it says nothing.
+LEAST_CPU_S = 0.5
 MODES = {SHARE_OFF: "off", SHARE_ON: "on"}
 ABOUT = {
     SHARE_OFF: "This service with a database query of its own for each request: the headline. nginx with kept connections to a pool of "
@@ -169,7 +173,7 @@ class Lab:
         """A record of an open loop on the target; each answer is compared."""
         expect = self.body_file(target, point.path, body)
         if body is None:
-            self._warm_up(target, min(connections, 64))
+            self._warm_up(target, WARM_CONNECTIONS)
         return self._measured(target, point, body, lambda before: tools.pace(
             target.url(point.path), rate=rate, connections=connections, seconds=seconds, warmup_s=warmup_s, expect=expect,
             before=before, **options))
@@ -193,7 +197,8 @@ class Lab:
             used = {"client": process.children_cpu_seconds() - own}
             used |= {part: process.cpu_seconds(pid) - counted[part] for part, pid in target.parts.items()}
             after = process.machine_cpu()
-        record["cpu_us"] = {part: round(value * 1e6 / record["requests"], 2) for part, value in used.items()} if record["requests"] else {}
+        known = record["requests"] and sum(used.values()) >= LEAST_CPU_S
+        record["cpu_us"] = {part: round(value * 1e6 / record["requests"], 2) for part, value in used.items()} if known else {}
         record["pss_kb"] = memory_of(target.parts)
         record["steal"] = round((after[0] - stolen[0]) / max(after[1] - stolen[1], 1), 5)
         record["queries_per_request"], record["void"] = None, None
@@ -280,9 +285,19 @@ def parts_of(stack):
 def memory_of(parts):
     """PSS of each component in kB; None where the kernel does not show it to this user."""
     try:
-        return {part: sum(process.memory_kb(pid)["Pss"] for pid in process.tree(root)) for part, root in parts.items()}
-    except (OSError, StopIteration, KeyError, ValueError):
+        return {part: sum(pss(pid) for pid in process.tree(root)) for part, root in parts.items()}
+    except PermissionError:
         return None
+
+
+def pss(pid):
+    """In kB; 0 of a process that has just ended."""
+    try:
+        return process.memory_kb(pid)["Pss"]
+    except PermissionError:
+        raise
+    except (OSError, StopIteration, KeyError, ValueError):
+        return 0
 
 
 @contextmanager

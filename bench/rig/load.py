@@ -64,7 +64,7 @@ def _number(pattern, text):
 
 
 def _microseconds(percentile, text):
-    found = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m|h)$", text, re.MULTILINE)
+    found = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m|h)\s*$", text, re.MULTILINE)
     return float(found[1]) * UNITS[found[2]] if found else None
 
 

@@ -24,4 +24,5 @@ class ClosedLocal(Scenario):
         return found
 
     def measure(self, lab, point):
-        return lab.wrk(lab.system(point.system), point, connections=400, seconds=self.seconds, threads=12)
+        return lab.wrk(lab.system(point.system), point, connections=400, seconds=self.seconds, threads=12,
+                       timeout_s=2)  # wrk's default, as published

@@ -40,7 +40,7 @@ class LadderConnections(Scenario):
         target = lab.system(point.system, fresh=True)
         if reason := too_few_for_nginx(target.parts.get("nginx"), connections):
             raise Impossible(reason)
-        return lab.wrk(target, point, connections=connections, seconds=self.seconds)
+        return lab.wrk(target, point, connections=connections, seconds=self.seconds, threads=12)
 
 
 def too_few_files(program, needed, limit, connections):

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "bench"))
-from rig import journal, peers, runner, tools  # noqa: E402
+from rig import journal, load, peers, runner, tools  # noqa: E402
 from rig.scenario import SHARE_OFF, Impossible, Point, Scenario, Settings  # noqa: E402
 from rig.stack import RigError  # noqa: E402
 
@@ -56,7 +56,9 @@ def measured(plan=lambda point, nth: record(), seed=1, resume=False, keep=False,
     settings = Settings("smoke", ("django best",), 16, seed)
     scenario = Fake(settings, plan)
     try:
-        run = runner.Run([scenario], settings, journal.Journal(folder, {"seed": seed}, resume), {})
+        kept = journal.Journal(folder, {"seed": seed}, resume)
+        kept.make()
+        run = runner.Run([scenario], settings, kept, {})
         with open(os.devnull, "w", encoding="ascii") as quiet, contextlib.redirect_stdout(quiet):
             if raises:
                 try:
@@ -116,6 +118,38 @@ def test_result_that_exists():
 
 def test_nothing_to_resume():
     refuses("--profile", "smoke", "--name", NAME, "--resume", of=["nothing to resume"])
+
+
+def test_no_scenario():
+    refuses("--scenarios", ",", of=["names no scenario"])
+
+
+def test_more_workers_than_the_database_serves():
+    refuses("--profile", "smoke", "--workers", "2000", "--name", NAME, of=["--workers 2000", "at most 40"])
+    assert not (RESULTS / NAME).exists()
+
+
+def test_times_of_a_second_and_more():
+    """wrk fills the one-letter unit up with a space."""
+    text = """  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   832.10ms  411.05ms   1.98s    62.42%
+  Latency Distribution
+     50%  965.10ms
+     75%    1.03s
+     90%    1.20s
+     99%    1.90m
+  1000 requests in 3.00s, 1MB read
+Requests/sec:    333.33
+"""
+    latency = load.parse_wrk(text.replace("s\n", "s \n"))["latency_us"]
+    assert latency == {"mean": 832100.0, "p50": 965100.0, "p75": 1030000.0, "p90": 1200000.0, "p99": 114000000.0, "p99_9": None,
+                       "max": 1980000.0}, latency
+
+
+def test_readme_shows_the_committed_result():
+    done = subprocess.run([str(PROJECT / "bench/report"), "--readme", "quick-w16", "--check", "README.md"], cwd=PROJECT, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_estimate_needs_nothing():
@@ -266,6 +300,32 @@ def test_interrupt_keeps_and_resume_goes_on():
             assert result["started"] == started and len(result["resumed"]) == 1
             assert len({(run["round"], run["system"], run["path"]) for run in runs}) == 12
     finally:
+        shutil.rmtree(RESULTS / f"{NAME}-fake", ignore_errors=True)
+
+
+def test_killed_run_can_be_resumed():
+    """Nothing is told of the end: the result stands from the beginning."""
+    class Killed(BaseException):
+        pass
+
+    def killed(_, nth):
+        if nth == 6:
+            raise Killed
+        return record()
+    before = runner.Run.write
+    try:
+        with contextlib.suppress(Killed):
+            def once(run):
+                if not run.journal.runs:
+                    before(run)
+            runner.Run.write = once
+            with measured(killed, keep=True):
+                pass
+        runner.Run.write = before
+        with measured(resume=True) as (scenario, result, runs):
+            assert len(runs) == 12 and len(scenario.done) == 7 and result["complete"]
+    finally:
+        runner.Run.write = before
         shutil.rmtree(RESULTS / f"{NAME}-fake", ignore_errors=True)
 
 
