@@ -16,12 +16,20 @@ def available():
     return sorted(path.parent.name for path in RESULTS.glob("*/result.json"))
 
 
+def _of_a_part(folder):
+    """The files of what bench/floors, bench/memory or bench/spread wrote."""
+    parts = [part for part in ("floors", "memory", "spread") if (folder / f"{part}.json").is_file()]
+    return ", ".join(f"{part}.json, {part}.md" for part in parts)
+
+
 def find(name):
     """The folder of a result, given as a path or as a name below bench/results."""
     for folder in (Path(name), RESULTS / name):
         if (folder / "result.json").is_file():
             return folder.resolve()
-    if Path(name).is_dir():
+    if files := _of_a_part(Path(name)) or _of_a_part(RESULTS / name):
+        why = f"{name} is a result of one of the rig's parts ({files}), which has no result.json: only results of make bench can be read here"
+    elif Path(name).is_dir():
         why = f"{name} has no result.json, so it is no result of the rig"
     else:
         why = f"there is no result {name}, neither as a folder nor below bench/results"
@@ -151,8 +159,10 @@ def _complete_the_summary(data, runs, notes):
     """A run that was ended at the wrong moment has lines that result.json does not know."""
     counted = sum(entry["runs"] for entry in data.get("summary") or [])
     measured = sum(not run["again"] for run in runs)
-    if data.get("summary") is None or data.get("noise") is None or counted != measured:
-        if data.get("summary"):
+    # Of an earlier format, whose verdicts rested on fewer rounds than they need.
+    old = any(entry["ratio"] and "rounds" not in entry["ratio"] for entry in data.get("summary") or [])
+    if data.get("summary") is None or data.get("noise") is None or counted != measured or old:
+        if data.get("summary") and counted != measured:
             notes.append(f"the summary in result.json is of {counted} runs, runs.jsonl has {measured}: it was computed anew")
         data["summary"], data["noise"] = summary.summarise(runs, data["seed"])
     data["summary"].sort(key=names.entry_rank)

@@ -9,7 +9,11 @@ TAIL = 0.025
 LATENCIES = ("mean", "p50", "p75", "p90", "p99", "p99_9", "max")
 # Requests of a run without which a percentile is but the longest of them.
 NEEDED = {"p99": 100, "p99_9": 1_000}
-NO_DIFFERENCE = "no difference"
+# Rounds without which nothing is said about a difference: of two even the widest interval holds the true median every other time.
+ENOUGH = 3
+# The share of the rate asked for from which on it counts as kept.
+KEPT = 0.99
+NO_DIFFERENCE, NOT_KNOWN, KEPT_THE_RATE = "no difference", "not known", "kept the rate"
 
 
 def _median(ordered):
@@ -76,6 +80,28 @@ def verdict(ratio, noise=1.0):
     return "slower" if ratio["median"] < 1 else "faster"
 
 
+def floor_of(floors, where):
+    """The factor of a place; of one without A/A pairs the widest that there is, for nothing shows that it is quieter there."""
+    return floors.get(where, max(floors.values(), default=1.0))
+
+
+def kept(runs):
+    """Whether open loops got what was asked of them; False of closed ones, in which nothing is asked."""
+    shares = [run["rate"] / run["rate_asked"] for run in runs if run["void"] is None and run["rate"] is not None and run["rate_asked"]]
+    return bool(shares) and median(shares) >= KEPT
+
+
+def _asked(runs):
+    return {run["rate_asked"] for run in runs}
+
+
+def verdict_of_rates(mine, base, ratio, noise):
+    """Of an open loop only a rate that was not kept can be judged, and only by one that the same was asked of."""
+    if kept(mine) and (kept(base) or _asked(mine) != _asked(base)):
+        return KEPT_THE_RATE
+    return NOT_KNOWN if _asked(mine) != _asked(base) else verdict(ratio, noise)
+
+
 def place(run):
     """Where the noise floor is the same."""
     return run["scenario"], run["placement"], run["path"]
@@ -115,16 +141,22 @@ def noise(runs, seed, value):
 
 
 def ratios(runs, seed, value, to=HEADLINE):
-    """{(point…, system): {"to", "median", "low", "high", "verdict"}} of every system but `to`, where both have the figure in a round."""
-    floor = {where: factor(ratio) for where, ratio in noise(runs, seed, value).items()}
+    """{(point…, system): {"to", "rounds", "median", "low", "high", "verdict"}} of every system but `to`, where both have the figure in
+    a round."""
+    floors = {where: factor(ratio) for where, ratio in noise(runs, seed, value).items()}
     found = {}
     for at, there in group([run for run in runs if not run["again"]], point).items():
         systems = group(there, lambda run: run["system"])
-        base = figures_by_round(systems.pop(to, []), value)
+        own = systems.pop(to, [])
+        base = figures_by_round(own, value)
         for system, mine in systems.items():
-            ratio = bootstrap(_quotients(figures_by_round(mine, value), base), generator(seed, "ratio", at, system))
+            quotients = _quotients(figures_by_round(mine, value), base)
+            ratio = bootstrap(quotients, generator(seed, "ratio", at, system))
             if ratio:
-                found[(*at, system)] = {"to": to, **ratio, "verdict": verdict(ratio, floor.get(place(mine[0]), 1.0))}
+                noise_there = floor_of(floors, place(mine[0]))
+                judged = verdict_of_rates(mine, own, ratio, noise_there) if value is rate_of else verdict(ratio, noise_there)
+                judged = judged if len(quotients) >= ENOUGH or judged == KEPT_THE_RATE else NOT_KNOWN
+                found[(*at, system)] = {"to": to, "rounds": len(quotients), **ratio, "verdict": judged}
     return found
 
 

@@ -68,7 +68,7 @@ def test_one_round_has_no_interval():
     runs = [run_of(rate=100.0), run_of("django best", rate=40.0)]
     equal(entry_of(runs, OFF)["rate"], {"median": 100.0, "low": 100.0, "high": 100.0})
     ratio = entry_of(runs, "django best")["ratio"]
-    equal((ratio["low"], ratio["median"], ratio["high"], ratio["verdict"]), (0.4, 0.4, 0.4, "slower"))
+    equal((ratio["low"], ratio["median"], ratio["high"], ratio["verdict"]), (0.4, 0.4, 0.4, "not known"))
 
 
 def test_runs_without_an_answer_have_no_cpu_of_a_request():
@@ -125,6 +125,40 @@ def test_noise_of_one_place_is_not_that_of_another():
     elsewhere = [dict(run, path="/index") for run in aa_runs((1.0, 1.0, 1.0), (0.8, 0.8, 0.8))]
     equal(entry_of(runs + elsewhere, "django best", path="/agents")["ratio"]["verdict"], "no difference")
     equal(entry_of(runs + elsewhere, "django best", path="/index")["ratio"]["verdict"], "slower")
+
+
+def test_fewer_than_three_common_rounds_prove_nothing():
+    runs = [run_of(turn=turn) for turn in (1, 2, 3)] + [run_of("django best", turn, 100.0 + turn) for turn in (1, 2, 3)]
+    ratio = entry_of(runs, "django best")["ratio"]
+    equal((ratio["rounds"], ratio["verdict"]), (3, "slower"))
+    # One of the service's is void, so that a round of the peer's has nothing to be compared with.
+    runs[1]["void"] = "stolen"
+    ratio = entry_of(runs, "django best")["ratio"]
+    equal((ratio["rounds"], ratio["verdict"]), (2, "not known"))
+
+
+def test_a_place_without_pairs_has_the_widest_noise_there_is():
+    runs = aa_runs((0.9, 1.02, 1.05), (0.95, 0.95, 0.95)) + [dict(run, path="/index") for run in aa_runs((1.0, 1.0, 1.0), (0.5, 0.5, 0.5))]
+    for scenario, others, wanted in (("hops", 0.92, "no difference"), ("hops", 0.85, "slower")):
+        bare = [dict(run, scenario=scenario) for run in aa_runs((1.0,) * 3, (others,) * 3) if not run["again"]]
+        equal(entry_of(runs + bare, "django best", scenario=scenario)["ratio"]["verdict"], wanted, f"ratio {others}")
+        equal(entry_of(bare, "django best")["ratio"]["verdict"], "slower", "without any pairs")
+
+
+def test_a_rate_that_was_asked_for_is_kept_or_not():
+    def verdict(own, other, asked=(4000, 4000), rounds=3):
+        turns = range(1, rounds + 1)
+        runs = [run_of(turn=turn, rate=own, rate_asked=asked[0]) for turn in turns]
+        return entry_of(runs + [run_of("django best", turn, other, rate_asked=asked[1]) for turn in turns], "django best")["ratio"]["verdict"]
+
+    equal(verdict(4000.0, 3970.0), "kept the rate")
+    equal(verdict(4000.0, 3970.0, rounds=1), "kept the rate")
+    equal(verdict(4000.0, 3950.0), "slower")
+    equal(verdict(4000.0, 3950.0, rounds=2), "not known")
+    equal(verdict(2000.0, 4000.0), "faster", "than a service that did not keep it")
+    # At shares of their own capacities the rates say nothing about each other.
+    equal(verdict(9000.0, 500.0, asked=(9000, 500)), "kept the rate")
+    equal(verdict(9000.0, 400.0, asked=(9000, 500)), "not known")
 
 
 def test_steps_and_placements_are_kept_apart():
@@ -275,6 +309,30 @@ def test_a_line_that_a_kill_has_cut_is_left_out_of_an_incomplete_result_only():
             refused(lambda folder=folder: result.read(str(folder)), "runs.jsonl, line")
         else:
             holds(" ".join(result.read(str(folder)).notes), "was cut off")
+
+
+def test_a_part_of_the_rig_is_told_from_what_is_not_there():
+    part = MADE.folder / "floors-x"
+    part.mkdir()
+    for name in ("floors.md", "floors.json"):
+        (part / name).write_text("{}", encoding="utf-8")
+    refused(lambda: result.read(str(part)), "floors-x is a result of one of the rig's parts (floors.json, floors.md)", "no result.json")
+    before = result.RESULTS
+    try:
+        result.RESULTS = MADE.folder
+        refused(lambda: result.read("floors-x"), "floors-x is a result of one of the rig's parts")
+    finally:
+        result.RESULTS = before
+
+
+def test_verdicts_of_an_earlier_format_are_made_anew():
+    def age(data):
+        for entry in data["summary"]:
+            if entry["ratio"]:
+                del entry["ratio"]["rounds"]
+                entry["ratio"]["verdict"] = "faster"
+
+    equal(result.read(str(MADE.changed(age, **SMALL))).summary, MADE.read(**SMALL).summary)
 
 
 def test_a_summary_of_other_runs_is_computed_anew():
