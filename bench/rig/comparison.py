@@ -11,7 +11,7 @@ FIGURES = (
 ONE_ROUND = "one round"
 # Arguments that decide what is measured and not what comes out.
 NO_DOUBT = ("name", "seed", "resume", "scenarios", "peers", "profile")
-FEW = 5
+FEW = names.FEW
 
 
 # --- what makes it doubtful ---------------------------------------------------------------------------------------------------------
@@ -100,15 +100,22 @@ def _noise(results, figure):
     return floors
 
 
-def _judged(ratio, noise, words, single):
+def _judged(ratio, noise, words, rounds):
     if ratio is None:
         return names.NOTHING, "cannot be compared"
-    if single:
-        return f"{names.times(ratio['median'])} ({ONE_ROUND})", "not known"
+    interval = ONE_ROUND if max(rounds) == 1 else names.times_span(ratio["low"], ratio["high"])
+    if min(rounds) < summary.ENOUGH:
+        return f"{names.times(ratio['median'])} ({interval})", summary.NOT_KNOWN
     low, high = words
     verdict = summary.verdict(ratio, noise)
     verdict = verdict if verdict == summary.NO_DIFFERENCE else low if verdict == "slower" else high
-    return f"{names.times(ratio['median'])} ({names.times_span(ratio['low'], ratio['high'])})", verdict
+    return f"{names.times(ratio['median'])} ({interval})", verdict
+
+
+def _kept(a, b, key):
+    """Whether both got the rate that was asked for."""
+    return all(summary.kept([run for run in result.runs if not run["again"] and (*summary.point(run), run["system"]) == key])
+               for result in (a, b))
 
 
 def rows(a, b):
@@ -123,7 +130,8 @@ def rows(a, b):
                 continue
             one, other = mine[key], theirs[key]
             ratio = summary.bootstrap_quotient(other, one, summary.generator(a.seed, "compare", b.seed, words, key))
-            shown, verdict = _judged(ratio, floors.get(key[:3], 1.0), (low, high), len(one) == len(other) == 1)
+            shown, verdict = _judged(ratio, summary.floor_of(floors, key[:3]), (low, high), (len(one), len(other)))
+            verdict = summary.KEPT_THE_RATE if figure is summary.rate_of and ratio and _kept(a, b, key) else verdict
             entry = {"scenario": scenario, "placement": placement, "path": path, "step": dict(step), "system": system}
             found.append(((names.entry_rank(entry), order), key[:3],
                           [system, names.step_text(dict(step)), words, *(show(summary.median(side)) for side in (one, other)), shown,
@@ -166,13 +174,15 @@ def document(a, b):
         yield Paragraph("No figure is in both.")
     else:
         yield Paragraph(f"Of {findings.counted(len(found), 'figure')} that both have: {_count(found)}. B/A is the quotient of the medians, "
-                        "with its 95 % interval (bootstrap of each side's rounds). “No difference” means that the interval holds 1, "
-                        "or that the quotient lies within the wider of the two noise floors; “not known”, that both have measured it once.")
+                        f"with its interval (bootstrap of each side's rounds): a 95 % interval of {FEW} rounds or more, too narrow a one of "
+                        "fewer. “No difference” means that the interval holds 1, or that the quotient lies within the wider of the two "
+                        f"noise floors; “not known”, that one has fewer than {summary.ENOUGH} rounds; “kept the rate”, that both got what "
+                        "they were asked for.")
     for place in dict.fromkeys(place for place, _ in found):
         scenario, placement, path = place
         mine = [row for where, row in found if where == place]
         steps = any(row[1] for row in mine)
-        head = ["system", "at", "figure", "A", "B", "B/A (95 % interval)", "verdict"]
+        head = ["system", "at", "figure", "A", "B", "B/A (interval)", "verdict"]
         kept = [index for index in range(len(head)) if steps or index != 1]
         yield Heading(2, f"{scenario} {path}{findings.pinned(placement)}")
         texts = tuple(position for position, index in enumerate(kept) if index in (0, 1, 2, 6))

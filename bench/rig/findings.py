@@ -29,8 +29,18 @@ def answers(entry):
     return entry is not None and entry["rate"] is not None and entry["rate"]["median"] > 0
 
 
+def rounds(entry):
+    return entry["runs"] - entry["void"]
+
+
 def single(entry):
-    return entry["runs"] - entry["void"] == 1
+    return rounds(entry) == 1
+
+
+def in_brackets(words, entries):
+    """A head, with what stands in brackets below it."""
+    told = names.interval(map(rounds, entries))
+    return f"{words} ({told})" if told else words
 
 
 def versus(entry, label):
@@ -217,6 +227,13 @@ def head(result):
     return f"Measured {machine}, {_when(data)}: {', '.join(what) or 'nothing'}, {how}" + (f", commit {commit[:12]}" if commit else "") + "."
 
 
+def _gaps(numbers):
+    """["134–148", "150"], the numbers from 1 on that are not there."""
+    there = [0, *sorted(numbers)]
+    return [f"{before + 1}–{after - 1}" if after - before > 2 else f"{before + 1}"
+            for before, after in zip(there, there[1:]) if after - before > 1]
+
+
 def doubts(result):
     """What must be known before a figure is believed."""
     data, found = result.data, []
@@ -229,6 +246,8 @@ def doubts(result):
         found.append(f"Left out: {system}: {' '.join(reason.split())}")
     for part in data.get("resumed") or []:
         found.append(f"Interrupted, and resumed at {part['time']} with commit {part['commit'][:12]}.")
+    if gaps := _gaps({run["n"] for run in result.runs}):
+        found.append(f"Runs are missing from runs.jsonl, whose numbers have gaps: {', '.join(gaps)}.")
     if data["environment"].get("uncommitted"):
         found.append("The project had uncommitted changes.")
     return found

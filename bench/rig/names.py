@@ -94,6 +94,22 @@ def span(low, high, show=rate):
     return f"{show(low)}–{show(high)}"
 
 
+# With fewer rounds the widest interval there is, from the lowest to the highest, holds the median less often than 95 times in 100.
+FEW = 5
+
+
+def interval(counts, of="rounds"):
+    """What stands in brackets behind medians of so many rounds each; None when all are of one."""
+    counts = sorted({count for count in counts if count > 1})
+    if not counts:
+        return None
+    if counts[0] >= FEW:
+        return "95 % interval"
+    if counts[-1] >= FEW:
+        return f"95 % interval; of fewer than {FEW} {of} lowest–highest"
+    return f"lowest–highest of {counts[0]}{f' to {counts[-1]}' if counts[-1] > counts[0] else ''} {of}"
+
+
 def times(value):
     """A ratio with about two significant digits, and two behind the point about 1."""
     if value >= 9.95:

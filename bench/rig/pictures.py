@@ -59,6 +59,15 @@ def rate_bar(entry, label=None):
     return Bar(label or entry["system"], rate["median"], text, colour(entry["system"]), low, high)
 
 
+def medians(entries, whiskers=True):
+    """The beginning of a caption: what the figures are of."""
+    counts = [entry["runs"] - entry["void"] for entry in entries]
+    told = names.interval(counts)
+    if told is None:
+        return "Measured once. "
+    return f"Medians over the rounds; in brackets, and as whiskers, {told}. " if whiskers else "Medians over the rounds. "
+
+
 # --- throughput, cost, memory -------------------------------------------------------------------------------------------------------
 
 def throughput(result):
@@ -66,8 +75,7 @@ def throughput(result):
         entries = result.entries("closed-local", placement=placement)
         panels = [Panel(path, [rate_bar(entry) for entry in entries if entry["path"] == path]) for path in paths(entries)]
         yield plots.bars(f"throughput{ending}", f"Requests a second: {command_words(result, 'closed-local')}, loopback{words}",
-                         "Medians over the rounds; in brackets, and as whiskers, their 95 % intervals. Longer is better. Each path has a "
-                         "scale of its own.",
+                         f"{medians(entries)}Longer is better. Each path has a scale of its own.",
                          panels, "requests a second")
 
 
@@ -109,7 +117,7 @@ def _component_legend(entries, member):
             for part in sorted(present, key=lambda part: names.rank(part, COMPONENTS))]
 
 
-CPU_CAPTION = ("Medians over the rounds. The sum of the system's own components, + what the load generator took beside them. Shorter is "
+CPU_CAPTION = ("The sum of the system's own components, + what the load generator took beside them. Shorter is "
                "better. A shortened bar, with a gap in it, shows the shares of its parts, and not by its length what they take.")
 
 
@@ -119,7 +127,7 @@ def cpu(result):
         panels = _stacked_panels(entries, "cpu_us", 1, ("client",))
         if panels:
             yield plots.bars(f"cpu{ending}", f"CPU time of a request, by component{words}",
-                             CPU_CAPTION,
+                             medians(entries, False) + CPU_CAPTION,
                              panels, "microseconds of CPU a request", legend=_component_legend(entries, "cpu_us"), digits_in_bars=True)
 
 
@@ -132,8 +140,8 @@ def memory(result):
         panels = _stacked_panels(entries, "pss_kb", 1024)
         if panels:
             yield plots.bars(f"memory{ending}", f"Memory (PSS) after a run on {path}, by component{words}",
-                             "Medians over the rounds. Shared pages are counted in parts (proportional set size), so that the sum is what "
-                             "is taken.",
+                             f"{medians(entries, False)}Shared pages are counted in parts (proportional set size), so that the sum is "
+                             "what is taken.",
                              [Panel("", panels[0].rows)], "MiB", legend=_component_legend(entries, "pss_kb"), digits_in_bars=True)
 
 
@@ -160,7 +168,7 @@ def hops(result):
         labels = [entry["system"] if entry["system"] in HOPS[:2] else f"{entry['system']} {entry['path']}" for entry in entries]
         rows = [rate_bar(entry, label) for entry, label in zip(entries, labels)]
         yield plots.bars(f"hops{ending}", f"What each hop leaves: requests a second{words}",
-                         "From nginx by itself through an answer without work behind FastCGI to the whole service, and last what "
+                         f"{medians(entries)}From nginx by itself through an answer without work behind FastCGI to the whole service, and last what "
                          "PostgreSQL answers to the same SQL without any of it.", [Panel(command_words(result, "hops"), rows)],
                          "requests a second")
 
@@ -177,7 +185,7 @@ def slow_db(result):
             panels.setdefault(title, []).append(rate_bar(entry, label))
         panels = [Panel(title, rows) for title, rows in panels.items()]
         yield plots.bars(f"slow-db{ending}", f"Requests a second before a database that answers later{words}",
-                         "With sharing, requests that wait for the same query get its one result.", panels, "requests a second")
+                         f"{medians(entries)}With sharing, requests that wait for the same query get its one result.", panels, "requests a second")
 
 
 # --- latencies ----------------------------------------------------------------------------------------------------------------------
@@ -270,7 +278,9 @@ def ladders(result):
                 panels += [_tail(path, [entry for entry in entries if entry["path"] == path], label) for path in paths(entries)]
             panels = [panel for panel in panels if panel and panel.rows]
             if panels:
-                yield plots.lines(f"{scenario}{ending}", f"{title}{words}", "Medians over the rounds with their 95 % intervals.", panels)
+                told = names.interval(entry["runs"] - entry["void"] for entry in entries)
+                yield plots.lines(f"{scenario}{ending}", f"{title}{words}",
+                                  f"Medians over the rounds; as bars, {told}." if told else "Measured once.", panels)
 
 
 def _by_system(entries, figure):

@@ -34,7 +34,8 @@ def _table(result, placement):
     figures = published.read()
     rates = [published.measurement(figures, SCENARIO, path) for path in paths]
     rows.append([f"Django, {figures['label']}", *(names.rate(one["figures"]["django"]["rate"]) if one else names.NOTHING for one in rates)])
-    return Table(f"{pictures.command_words(result, SCENARIO)} on loopback: requests a second (95 % interval), CPU time that a request "
+    rate = findings.in_brackets("requests a second", entries)
+    return Table(f"{pictures.command_words(result, SCENARIO)} on loopback: {rate}, CPU time that a request "
                  "takes from the system's own processes", ["system", *paths], rows)
 
 

@@ -14,7 +14,9 @@ def head(result):
     if found := findings.findings(result):
         yield Items(found)
     yield from (Paragraph(words, banner=True) for words in findings.remarks(result))
-    yield Paragraph(["Ratios are of rates in the same round, in brackets with their 95 % interval. ", _faster_in_short(result)])
+    told = names.interval(entry["ratio"]["rounds"] for entry in result.summary if entry["ratio"])
+    yield Paragraph([f"Ratios are of rates in the same round{f', in brackets with their {told}' if told else ''}. ",
+                     _faster_in_short(result)])
 
 
 def _faster_in_short(result):
@@ -59,12 +61,12 @@ def ratio_cell(entry):
     ratio = entry["ratio"]
     if ratio is None:
         return "the service itself" if entry["system"] == HEADLINE else names.NOTHING
-    interval = "one round" if findings.single(entry) else names.times_span(ratio["low"], ratio["high"])
+    interval = "one round" if ratio["rounds"] == 1 else names.times_span(ratio["low"], ratio["high"])
     return f"{names.times(ratio['median'])} ({interval})"
 
 
 def verdict_cell(entry):
-    return entry["ratio"]["verdict"] + (" (one round)" if findings.single(entry) else "") if entry["ratio"] else names.NOTHING
+    return entry["ratio"]["verdict"] + (" (one round)" if entry["ratio"]["rounds"] == 1 else "") if entry["ratio"] else names.NOTHING
 
 
 def _runs_cell(entry):
@@ -77,7 +79,7 @@ def throughput_table(result, caption, entries, figures):
     some_asked = any(value is not None for value in asked.values())
     scenario, path = entries[0]["scenario"], entries[0]["path"]
     shown = scenario in BY_PATH and published.measurement(figures, scenario, path) is not None
-    head = [*heads, *(["asked for"] if some_asked else []), "requests/s (95 % interval)", f"ratio to {HEADLINE}", "verdict", "errors",
+    head = [*heads, *(["asked for"] if some_asked else []), findings.in_brackets("requests/s", entries), f"ratio to {HEADLINE}", "verdict", "errors",
             "runs", *([figures["label"]] if shown else [])]
     rows = []
     for entry in entries:
@@ -282,16 +284,23 @@ def _interval_words(result):
             f"to the highest, holds it as often as this: {told}." if told else "")
 
 
+def _sessions(data):
+    resumed = data.get("resumed") or []
+    return f"{len(resumed) + 1} sessions ({', '.join(part['time'] for part in resumed)}: resumed)" if resumed else "one session"
+
+
 def method(result):
     data = result.data
     yield Heading(2, "How it was measured")
     yield Items([
-        "Everything ran in one session on one machine, in rounds; a round measures every point once, after a warm-up: the systems in "
+        f"Everything ran on one machine, in {_sessions(data)}, in rounds; a round measures every point once, after a warm-up: the systems in "
         f"random order, and the points of each (seed {data['seed']}). Only what ran in the same round is compared.",
         "A rate is the median over the rounds. Its 95 % interval comes from a percentile bootstrap over the rounds "
         f"({summary.RESAMPLES:,} resamples, seeded), a ratio's from the ratios of the rounds." + _interval_words(result),
         "“No difference” is printed when the interval of the ratio holds 1, or when its median is no farther from 1 than the interval of "
-        "A/A pairs, in which the same system was measured twice in a round: the noise floor.",
+        "A/A pairs, in which the same system was measured twice in a round: the noise floor. A place without such pairs has the widest "
+        f"floor of the result. “Not known” is printed of fewer than {summary.ENOUGH} rounds in common, and of open loops that were asked "
+        f"for different rates; “kept the rate” of an open loop that reached {100 * summary.KEPT:.0f} % of what it was asked for.",
         "A run is void when the 99th percentile of the generator's own lateness exceeds the larger of 1 ms and 10 % of the reported 99th "
         "percentile, when an answer is not what it must be, or when the host took more than 5 % of the CPU. Void runs are in no median; "
         "their errors stay in the tables.",
@@ -306,9 +315,12 @@ def method(result):
         ["The figures of 2015 are of other hardware: they stand beside ours, and nothing is divided by them. ", published.read()["source"]],
     ])
     if result.noise:
-        rows = [[floor["scenario"], floor["placement"], floor["path"], names.times(floor["ratio"]["median"]),
+        pairs = summary.group([run for run in result.runs if run["again"] and run["void"] is None], summary.place)
+        rows = [[floor["scenario"], floor["placement"], floor["path"], str(len(pairs.get(summary.place(floor), []))),
+                 names.times(floor["ratio"]["median"]),
                  names.times_span(floor["ratio"]["low"], floor["ratio"]["high"])] for floor in result.noise if floor["ratio"]]
-        yield Table("Noise floor: ratios of A/A pairs", ["scenario", "placement", "path", "median", "95 % interval"], rows, (0, 1, 2))
+        yield Table("Noise floor: ratios of A/A pairs", ["scenario", "placement", "path", "pairs", "median",
+                                                           names.interval(map(len, pairs.values()), "pairs") or "one pair"], rows, (0, 1, 2))
     else:
         yield Paragraph("No A/A pairs were measured, so the noise floor is not known.")
     if data["capacity"]:

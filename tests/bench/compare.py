@@ -10,13 +10,13 @@ OFF = synthetic.OFF
 
 
 def test_a_result_does_not_differ_from_itself():
-    made = MADE.read(**SMALL)
+    made = MADE.read(**SMALL, void=False)
     equal({row[-1] for _, row in comparison.rows(made, made)}, {"no difference"})
     equal(comparison.doubts(MADE.read(scenarios=("closed-local",), void=False), MADE.read(scenarios=("closed-local",), void=False)), [])
 
 
 def test_comparison_finds_what_has_changed():
-    old, new = MADE.read(**SMALL), MADE.read(**SMALL, faster=1.4)
+    old, new = MADE.read(**SMALL, void=False), MADE.read(**SMALL, void=False, faster=1.4)
     found = {(place, row[0], row[2]): row for place, row in comparison.rows(old, new)}
     row = found[("closed-local", "unpinned", "/agents"), OFF, "requests/s"]
     equal(row[-1], "faster")
@@ -42,6 +42,24 @@ def test_comparison_names_what_makes_it_doubtful_first():
                  "B is incomplete: interrupted"):
         assert text.find(part) >= 0, part
         assert text.index(part) < text.index("## closed-local"), f"{part} stands behind the figures"
+
+
+def test_comparison_of_two_rounds_or_of_rates_that_were_kept_claims_nothing():
+    two = {**SMALL, "rounds": 2, "void": False}
+    equal({row[-1] for _, row in comparison.rows(MADE.read(**two), MADE.read(**SMALL, void=False, faster=2.0))}, {"not known"})
+    open_loop = {**OPEN, "rounds": 3, "void": False}
+    found = comparison.rows(MADE.read(**open_loop), MADE.read(**open_loop, seed=2))
+    equal({row[-1] for _, row in found if "requests/s" in row}, {"kept the rate"})
+    assert "kept the rate" not in {row[-1] for _, row in found if "requests/s" not in row}
+
+
+def test_a_part_of_the_rig_cannot_be_compared_and_is_told_so():
+    part = MADE.folder / "spread-x"
+    part.mkdir()
+    (part / "spread.json").write_text("{}", encoding="utf-8")
+    done = program("compare", MADE.path(**SMALL), part)
+    equal(done.returncode, 2)
+    holds(done.stderr, "spread-x is a result of one of the rig's parts")
 
 
 def test_comparison_of_single_rounds_claims_nothing():

@@ -94,6 +94,19 @@ def test_pictures_say_what_they_show_to_those_who_do_not_see_them():
         assert picture.caption
 
 
+def test_captions_say_what_the_brackets_are():
+    for rounds, told in ((1, "Measured once."), (2, "lowest–highest of 2 rounds."), (4, "lowest–highest of 4 rounds."),
+                         (5, "95 % interval.")):
+        captions = {picture.name: picture.caption for picture in pictures.draw(MADE.read(rounds=rounds, void=False))}
+        for name in ("throughput", "throughput-pinned", "hops", "slow-db", "ladder-rows", "ladder-connections"):
+            holds(captions[name], told)
+            equal("95 %" in captions[name], rounds == 5, f"{name} of {rounds} rounds speaks of 95 %")
+        for name in ("cpu", "memory"):
+            holds(captions[name], "Measured once." if rounds == 1 else "Medians over the rounds.")
+    equal([names.interval(counts) for counts in ((), (0, 1), (3, 2, 1), (3, 7))],
+          [None, None, "lowest–highest of 2 to 3 rounds", "95 % interval; of fewer than 5 rounds lowest–highest"])
+
+
 def test_bars_are_as_long_as_their_figures():
     rows = [plots.Bar("a", 100.0, "100", "#0072B2"), plots.Bar("b", 25.0, "25", "#D55E00"), plots.Bar("c", 0.0, "no answer", "#000000")]
     svg = plots.bars("p", "t", "c", [plots.Panel("/x", rows)], "units").svg

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What comes out of the rig: report.md, report.html, the part of the README. Prints `ok NAME` or `not ok NAME`."""
+import json
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -221,6 +222,26 @@ def test_an_incomplete_result_says_so_first():
     holds(markdown, "claims nothing")
     _, markdown, _ = make_report(MADE.copy(**SMALL, env={"uncommitted": [" M src/db.c"]}))
     holds(markdown, "uncommitted changes")
+
+
+def test_sessions_and_missing_runs_are_told():
+    lacks(as_markdown.blocks(sections.report(MADE.read(**SMALL), [])), "missing from runs.jsonl", "Interrupted")
+    folder = MADE.changed(lambda data: data.update(resumed=[{"time": "2026-11-29T09:00:00Z", "commit": "abc"}]), **SMALL)
+    lines = (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    write_runs(folder, [run for run in map(json.loads, lines) if run["n"] not in (1, 7, 8, 20, 21, 22, 23)])
+    text = as_markdown.blocks(sections.report(result.read(str(folder)), []))
+    holds(text, "gaps: 1, 7–8, 20–23.", "in 2 sessions (2026-11-29T09:00:00Z: resumed), in rounds")
+    holds(as_markdown.blocks(sections.method(MADE.read(**SMALL))), "in one session, in rounds")
+
+
+def test_heads_of_tables_say_what_the_brackets_are():
+    for rounds, told in ((3, "lowest–highest of 3 rounds"), (5, "95 % interval")):
+        made = MADE.read(**{**SMALL, "rounds": rounds}, void=False)
+        text = as_markdown.blocks(sections.scenario_section(made, made.scenario("closed-local"), published.read()))
+        holds(text, f"| requests/s ({told}) |")
+        holds(as_markdown.blocks(sections.head(made)), f"in brackets with their {told}.")
+        holds(readme.text(made, PROJECT), f"requests a second ({told})")
+    holds(as_markdown.blocks(sections.method(MADE.read(**{**SMALL, "rounds": 2}, void=False))), "| pairs | median | lowest–highest of 2 pairs |")
 
 
 def test_scenarios_without_figures_are_listed_as_skipped():
