@@ -61,7 +61,7 @@ def hung_worker(t, deadline_s):
         replaced_s = stack.seconds_until_whole(hung, [victim])
         stack.await_health()
         result = load.stop()
-        t.check('"event": "watchdog"' in stack.log("worker"), "the watchdog did not say that it ended the worker")
+        t.check('"event":"watchdog"' in stack.log("worker"), "the watchdog did not say that it ended the worker")
     late = result.statuses.get(504, 0)
     t.check(result.only(200, 504), f"not all of {result.requests} requests got 200 or 504: {result.faults()}")
     t.figure(f"hung: replaced after {replaced_s:.1f} s, {late} of {result.requests:,} requests got 504")
