@@ -27,7 +27,8 @@ trap 'status=$?; set +e; end_peers; (exit "$status"); clean_up' EXIT
 
 stack=$scratch/stack
 free_ports
-if ! RUN_DIR=$stack PORT=$port ADMIN_PORT=$admin WORKERS=4 deploy/local/start >"$scratch/out" 2>&1 </dev/null; then
+# Its database has connections for 16 workers, so for several peers at once, too.
+if ! RUN_DIR=$stack PORT=$port ADMIN_PORT=$admin WORKERS=16 deploy/local/start >"$scratch/out" 2>&1 </dev/null; then
   not_ok 'the stack whose database they read'
   exit 1
 fi
