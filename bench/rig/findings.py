@@ -7,8 +7,8 @@ from .scenario import HEADLINE
 
 CLOSED = "closed-local"
 OPEN = "rate-4000"
-DJANGO = "django published"
-CALLED = {DJANGO: "Django as published"}
+DJANGO, DJANGO_BEST = "django published", "django best"
+CALLED = {DJANGO: "Django as published", DJANGO_BEST: "Django at its best"}
 
 
 def called(system):
@@ -52,8 +52,9 @@ def versus(entry, label):
     ratio = entry["ratio"]
     if ratio is None or not ratio["median"]:
         return None
-    remarks = ["one round" if single(entry) else _times_span(ratio["low"], ratio["high"])]
-    remarks += ["no difference"] if ratio["verdict"] == summary.NO_DIFFERENCE else []
+    remarks = ["one round" if ratio["rounds"] == 1 else _times_span(ratio["low"], ratio["high"])]
+    remarks += [ratio["verdict"]] if ratio["verdict"] == summary.NO_DIFFERENCE else []
+    remarks += [f"{ratio['rounds']} rounds only"] if 1 < ratio["rounds"] < summary.ENOUGH else []
     remarks += [f"it had {_errors_of(entry)}"] if _errors_of(entry) else []
     return f"{names.times(1 / ratio['median'])} times {label} ({'; '.join(remarks)})"
 
@@ -85,12 +86,15 @@ def throughput(result, path):
     if not answers(own):
         return None
     best = best_peer(result, **where)
-    others = [versus(result.entry(**where, system=DJANGO), called(DJANGO))]
-    if best and best["system"] != DJANGO:
+    others = [versus(result.entry(**where, system=name), called(name)) for name in (DJANGO, DJANGO_BEST)]
+    if best and best["system"] == DJANGO_BEST:
+        others[1] = versus(best, f"the best peer, {called(DJANGO_BEST)}")
+    elif best and best["system"] != DJANGO:
         others.append(versus(best, f"the best peer, {called(best['system'])}"))
     if any(others) and (mine := _errors_of(own)):
         others.append(f"with {mine}")
-    tail = " and ".join(filter(None, others))
+    others = [words for words in others if words]
+    tail = " and ".join(filter(None, [", ".join(others[:-1]), *others[-1:]]))
     return f"{path}: {names.rate(own['rate']['median'])} requests/s{queries(result, path)}" + (f", {tail}" if tail else "") + "."
 
 
@@ -102,20 +106,31 @@ def latency(result, path):
         return None
     asked = result.rate_asked(own)
     link = " over the 1 Gb/s link" if result.data["link"] else ""
-    text = f"{path} at {names.rate(asked)} requests/s asked for{link}: answered {_within(own, asked)}in {_two(own)} from the intended start"
+    text = f"{path} at {names.rate(asked)} requests/s asked for{link}: answered {_within(own, asked)}{_two(result, own, ' from the intended start')}"
     text += f", with {_errors_of(own)}" if _errors_of(own) else ", without an error" + _of_rounds(own)
     other = result.entry(**where, system=DJANGO)
     if other and not answers(other):
         text += f"; {called(DJANGO)} answered nothing"
     elif other and other["latency_us"]:
-        text += f"; {called(DJANGO)}: {_within(other, asked)}in {_two(other)}"
+        text += f"; {called(DJANGO)}: {_within(other, asked)}{_two(result, other)}"
         text += f", with {_errors_of(other)}" if _errors_of(other) else ""
     return text + "."
 
 
-def _two(entry):
+def _two(result, entry, since=""):
+    """Two percentiles; of a system that many requests got no answer from, how many, since those it answered say nothing about the others."""
+    lost = summary.unanswered(result.runs_of(entry))
+    if lost > summary.SURVIVORS:
+        return f"{names.percent(lost)} of the requests had no right answer before the run's end{_end(result, entry)}"
     latency = entry["latency_us"]
-    return f"{names.duration(latency['p50'])} (median) and {names.duration(latency['p99'])} (99th percentile)"
+    return f"in {names.duration(latency['p50'])} (median) and {names.duration(latency['p99'])} (99th percentile){since}"
+
+
+def _end(result, entry):
+    """How long a run waits for answers, as its command says."""
+    command = result.runs_of(entry)[0]["command"]
+    after = dict(zip(command, command[1:]))
+    return f" ({after['-d']} and a time-out of {after['--timeout']})" if "-d" in after and "--timeout" in after else ""
 
 
 def _of_rounds(entry):
@@ -160,21 +175,40 @@ FIGURES = (
 )
 
 
+def _proven(ratio, more_is_better):
+    return ratio["verdict"] == ("faster" if more_is_better else "slower")
+
+
+def _in_the_median(ratio, more_is_better):
+    better = ratio["median"] > 1 if more_is_better else ratio["median"] < 1
+    return better and ratio["verdict"] in (summary.NO_DIFFERENCE, summary.NOT_KNOWN)
+
+
 @functools.cache
 def where_others_are_better(result):
     """[(what, scenario and placement, [words of each peer])] of every figure in which a peer beats the service beyond the noise."""
+    return _where_others(result, _proven)
+
+
+@functools.cache
+def where_others_may_be_better(result):
+    """The same of every figure in which a peer's median is the better one, and nothing proves it."""
+    return _where_others(result, _in_the_median)
+
+
+def _where_others(result, wanted):
     found = []
     for what, figure, more_is_better in FIGURES:
         groups = {}
         for key, ratio in summary.ratios(result.runs, result.seed, figure).items():
             scenario, placement, path, step, system = key
-            if result.kind(system) != "peer" or ratio["verdict"] != ("faster" if more_is_better else "slower"):
+            if result.kind(system) != "peer" or not wanted(ratio, more_is_better):
                 continue
             entry = next((one for one in result.entries(scenario, placement=placement, path=path, system=system)
                           if names.step_key(one["step"]) == step), None)
             if entry is None or not answers(entry) and scenario != "queries":
                 continue
-            interval = "one round" if ratio["low"] == ratio["high"] else names.times_span(ratio["low"], ratio["high"])
+            interval = "one round" if ratio["rounds"] == 1 else names.times_span(ratio["low"], ratio["high"])
             remarks = interval + (f"; it had {_errors_of(entry)}" if _errors_of(entry) else "")
             place = f"{path}{', ' + names.step_text(dict(step)) if step else ''}"
             groups.setdefault((scenario, placement), []).append((names.entry_rank(entry),

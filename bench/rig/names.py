@@ -110,6 +110,11 @@ def interval(counts, of="rounds"):
     return f"lowest–highest of {counts[0]}{f' to {counts[-1]}' if counts[-1] > counts[0] else ''} {of}"
 
 
+def percent(share):
+    """Of a share with three digits: 85.4 %, 100 %."""
+    return f"{100 * share:.3g} %"
+
+
 def times(value):
     """A ratio with about two significant digits, and two behind the point about 1."""
     if value >= 9.95:

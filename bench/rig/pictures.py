@@ -1,7 +1,7 @@
 """What the pictures of a result show. A scenario without figures has none."""
 import math
 
-from . import names, plots
+from . import names, plots, summary
 from .names import COLOURS, COMPONENT_NAMES, COMPONENTS, MARKS, OTHER_COLOUR
 from .plots import Axis, Bar, Line, Panel
 from .scenario import HEADLINE
@@ -217,16 +217,23 @@ def spectra(result):
                 silent = [entry["system"] for entry, points, _ in found if not points]
                 found = [(entry, points, total) for entry, points, total in found if points]
                 if found:
-                    panels.append(_spectrum(path + (f"   (no answer: {', '.join(silent)})" if silent else ""), found))
+                    panels.append(_spectrum(result, path + (f"   (no answer: {', '.join(silent)})" if silent else ""), found))
             if panels:
                 yield plots.lines(f"spectrum-{scenario}{ending}", f"Latency by percentile: {command_words(result, scenario)}{words}",
                                   "Of all rounds together, from the moment at which a request was meant to start. Further right is rarer, "
-                                  "lower is better; failed requests are in the tables only.", panels)
+                                  "lower is better. Failed requests are in no curve: where a share is “answered”, the curve is of the "
+                                  "survivors only, and looks better than the system was.", panels)
 
 
-def _spectrum(title, found):
+def _survivors(result, entry):
+    lost = summary.unanswered(result.runs_of(entry))
+    return f" ({names.percent(1 - lost)} answered)" if lost > summary.SURVIVORS else ""
+
+
+def _spectrum(result, title, found):
     most = max(2, min(4, math.ceil(max(math.log10(2 * total) if total else 3 for _, _, total in found))))
-    rows = [Line(entry["system"], colour(entry["system"]), thinned(points, total, most)) for entry, points, total in found]
+    rows = [Line(entry["system"] + _survivors(result, entry), colour(entry["system"]), thinned(points, total, most))
+            for entry, points, total in found]
     values = [point[1] for row in rows for point in row.points]
     x = Axis("share of the requests that took at most so long", 0, most, NINES[:most + 1],
              lambda nines: f"{100 * (1 - 10 ** -nines):.4g} %")

@@ -213,12 +213,18 @@ def others_faster(result):
         yield Paragraph("No other system was measured.")
         return
     yield Paragraph(f"Every figure in which a peer beats {HEADLINE}, by a ratio of the same round whose interval does not hold 1, and "
-                    "which lies outside of what the service differs from itself. Figures are multiples of the service's own.")
+                    f"which lies outside of what the service differs from itself, in {summary.ENOUGH} rounds or more. Figures are multiples of the service's own.")
     better = findings.where_others_are_better(result)
     if better:
         yield Items([f"{what}, {where}: {'; '.join(peers)}." for what, where, peers in better])
     else:
         yield Paragraph("There is none in this result.")
+    yield Heading(3, "Better in the median, within the noise")
+    perhaps = findings.where_others_may_be_better(result)
+    yield Paragraph("Every other figure in which a peer's median is the better one: its interval holds 1, or it lies within the noise floor, "
+                    "or the rounds are too few to tell." + ("" if perhaps else " There is none in this result."))
+    if perhaps:
+        yield Items([f"{what}, {where}: {'; '.join(peers)}." for what, where, peers in perhaps])
 
 
 def systems(result):

@@ -91,6 +91,18 @@ def kept(runs):
     return bool(shares) and median(shares) >= KEPT
 
 
+# A larger share of requests without a right answer leaves percentiles of the survivors, which say little about all.
+SURVIVORS = 0.01
+
+
+def unanswered(runs):
+    """The share of an open loop's requests that got no right answer before the end of the run; 0 of closed ones, which ask for no number."""
+    runs = [run for run in runs if run["void"] is None and run["rate_asked"]]
+    # A connection that fails is no request.
+    lost = sum(count for run in runs for name, count in run["errors"].items() if name != "connect")
+    return lost / (lost + sum(run["requests"] for run in runs)) if lost else 0.0
+
+
 def _asked(runs):
     return {run["rate_asked"] for run in runs}
 

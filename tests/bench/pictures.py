@@ -5,8 +5,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import synthetic
-from results import MADE, SMALL, equal, holds, run
-from rig import names, pictures, plots
+from results import MADE, OPEN, SMALL, equal, holds, run
+from rig import names, pictures, plots, result
 
 OFF, ON = synthetic.OFF, synthetic.ON
 
@@ -105,6 +105,20 @@ def test_captions_say_what_the_brackets_are():
             holds(captions[name], "Measured once." if rounds == 1 else "Medians over the rounds.")
     equal([names.interval(counts) for counts in ((), (0, 1), (3, 2, 1), (3, 7))],
           [None, None, "lowest–highest of 2 to 3 rounds", "95 % interval; of fewer than 5 rounds lowest–highest"])
+
+
+def test_curves_of_survivors_say_how_many_they_are_of():
+    def lose(run):
+        if run["system"] == "django best":
+            run["errors"]["unsent"] = 3 * run["requests"]
+
+    made = result.read(str(MADE.changed(None, lose, **OPEN)))
+    picture, = [one for one in pictures.draw(made) if one.name == "spectrum-rate-10"]
+    holds(picture.svg, "<text>django best (25 % answered)</text>", f"<text>{OFF}</text>")
+    holds(picture.caption, "survivors")
+    check_places(picture)
+    for picture in pictures.draw(MADE.read(**OPEN)):
+        assert "answered)" not in picture.svg, picture.name
 
 
 def test_bars_are_as_long_as_their_figures():

@@ -59,6 +59,44 @@ def test_findings_are_computed():
     equal(findings.findings(MADE.read(**SMALL, profile="smoke")), [], "findings of a smoke run")
 
 
+def test_throughput_is_compared_with_django_at_its_best_too():
+    made = MADE.read(**SMALL)
+    where = {"scenario": "closed-local", "placement": "unpinned", "path": "/agents"}
+    best = made.entry(**where, system="django best")
+    text = findings.throughput(made, "/agents")
+    holds(text, f", {names.times(1 / best['ratio']['median'])} times Django at its best (", " and ", "times the best peer, aiohttp (")
+    only = MADE.read(**SMALL, systems=(OFF, "django published", "django best"))
+    text = findings.throughput(only, "/agents")
+    equal((text.count("Django at its best"), text.count("the best peer, Django at its best")), (1, 1), text)
+
+
+def open_loop(lost, **errors):
+    """A result in which the service answers all of 1,000 requests in each of 3 rounds, and Django as published all but `lost`."""
+    command = ["pace", "-R", "4000", "-d", "6s", "--timeout", "5s", "http://x/agents"]
+    runs = []
+    for turn in (1, 2, 3):
+        for system, missing in ((OFF, 0), ("django published", lost)):
+            run = run_of(system, turn, 4000.0 * (1 - missing / 1000), scenario="rate-4000", rate_asked=4000, command=command, tool="pace",
+                         requests=1000 - missing, latency_us={"p50": 100.0, "p99": 900.0})
+            run["errors"] |= {"unsent": missing, **(errors if missing else {})}
+            runs.append(run)
+    folder = MADE.copy(**SMALL)
+    write_runs(folder, runs)
+    return result.read(str(folder))
+
+
+def test_percentiles_of_survivors_are_not_told_as_those_of_all():
+    few = findings.latency(open_loop(10), "/agents")
+    holds(few, "Django as published: in 100 µs (median) and 900 µs (99th percentile)")
+    most = findings.latency(open_loop(850), "/agents")
+    holds(most, "answered in 100 µs (median) and 900 µs (99th percentile) from the intended start",
+          "Django as published: 600 of them a second, 85 % of the requests had no right answer before the run's end "
+          "(6s and a time-out of 5s), with 2,550 errors")
+    equal(most.count("(median)"), 1, most)
+    # A connection that failed is no request.
+    holds(findings.latency(open_loop(10, connect=900), "/agents"), "Django as published: in 100 µs")
+
+
 def test_queries_are_claimed_only_as_counted():
     made = MADE.read(**SMALL)
     equal(findings.queries(made, "/agents"), " with one query each")
@@ -100,6 +138,31 @@ def test_where_others_are_faster_is_said():
     assert "Requests a second" not in fast, fast
     alone = MADE.read(**{**SMALL, "systems": (OFF,)})
     holds(as_markdown.blocks(sections.others_faster(alone)), "No other system was measured")
+
+
+def test_what_is_better_within_the_noise_is_listed_by_itself():
+    runs = []
+    for turn in (1, 2, 3):
+        runs.append(run_of(turn=turn, latency_us={"p50": 100.0, "p99": 900.0}))
+        runs.append(run_of("aiohttp best", turn, (990.0, 1020.0, 1030.0)[turn - 1], latency_us={"p50": 120.0, "p99": 300.0}))
+        if turn == 1:
+            runs.append(run_of("fastify best", turn, 5000.0, latency_us={"p50": 100.0, "p99": 901.0}, pss_kb={"app": 900}))
+    folder = MADE.copy(**SMALL)
+    write_runs(folder, runs)
+    made = result.read(str(folder))
+    equal({what: peers for what, _, peers in findings.where_others_are_better(made)},
+          {"99th percentile of latency": ["aiohttp best on /agents 0.33 (0.33–0.33)"]})
+    equal({what: peers for what, _, peers in findings.where_others_may_be_better(made)},
+          {"Requests a second": ["aiohttp best on /agents 1.02 (0.99–1.03)", "fastify best on /agents 5.0 (one round)"],
+           "Memory (PSS)": ["fastify best on /agents 0.90 (one round)"]})
+    text = as_markdown.blocks(sections.others_faster(made))
+    holds(text[text.index("### Better in the median, within the noise"):], "fastify best on /agents 5.0 (one round)")
+    lacks(text[:text.index("### Better in the median, within the noise")], "fastify")
+    # A rate that both kept is nobody's advantage, by however little it is higher.
+    kept = [run_of(system, turn, rate, scenario="rate-4000", rate_asked=4000) for turn in (1, 2, 3)
+            for system, rate in ((OFF, 3990.0), ("aiohttp best", 4000.0))]
+    write_runs(folder, kept)
+    equal(findings.where_others_may_be_better(result.read(str(folder))), [])
 
 
 def test_a_longer_tail_or_more_memory_of_the_service_is_said_too():
