@@ -174,8 +174,8 @@ def document(a, b):
         yield Paragraph("No figure is in both.")
     else:
         yield Paragraph(f"Of {findings.counted(len(found), 'figure')} that both have: {_count(found)}. B/A is the quotient of the medians, "
-                        f"with its interval (bootstrap of each side's rounds): a 95 % interval of {FEW} rounds or more, too narrow a one of "
-                        "fewer. “No difference” means that the interval holds 1, or that the quotient lies within the wider of the two "
+                        f"with its interval (bootstrap of each side's rounds): a 95 % interval of {FEW} rounds or more, too narrow a one "
+                        "of fewer. “No difference” means that the interval holds 1, or that the quotient lies within the wider of the two "
                         f"noise floors; “not known”, that one has fewer than {summary.ENOUGH} rounds; “kept the rate”, that both got what "
                         "they were asked for.")
     for place in dict.fromkeys(place for place, _ in found):

@@ -106,7 +106,8 @@ def latency(result, path):
         return None
     asked = result.rate_asked(own)
     link = " over the 1 Gb/s link" if result.data["link"] else ""
-    text = f"{path} at {names.rate(asked)} requests/s asked for{link}: answered {_within(own, asked)}{_two(result, own, ' from the intended start')}"
+    text = f"{path} at {names.rate(asked)} requests/s asked for{link}: answered {_within(own, asked)}"
+    text += _two(result, own, " from the intended start")
     text += f", with {_errors_of(own)}" if _errors_of(own) else ", without an error" + _of_rounds(own)
     other = result.entry(**where, system=DJANGO)
     if other and not answers(other):
@@ -118,7 +119,7 @@ def latency(result, path):
 
 
 def _two(result, entry, since=""):
-    """Two percentiles; of a system that many requests got no answer from, how many, since those it answered say nothing about the others."""
+    """Two percentiles; of a system that left many requests unanswered, how many: the answered ones say nothing about those."""
     lost = summary.unanswered(result.runs_of(entry))
     if lost > summary.SURVIVORS:
         return f"{names.percent(lost)} of the requests had no right answer before the run's end{_end(result, entry)}"
@@ -130,7 +131,10 @@ def _end(result, entry):
     """How long a run waits for answers, as its command says."""
     command = result.runs_of(entry)[0]["command"]
     after = dict(zip(command, command[1:]))
-    return f" ({after['-d']} and a time-out of {after['--timeout']})" if "-d" in after and "--timeout" in after else ""
+    if not ("-d" in after and "--timeout" in after):
+        return ""
+    duration, timeout = (re.sub(r"(?<=\d)(?=[a-z])", " ", after[name]) for name in ("-d", "--timeout"))
+    return f" ({duration} and a time-out of {timeout})"
 
 
 def _of_rounds(entry):

@@ -168,9 +168,9 @@ def hops(result):
         labels = [entry["system"] if entry["system"] in HOPS[:2] else f"{entry['system']} {entry['path']}" for entry in entries]
         rows = [rate_bar(entry, label) for entry, label in zip(entries, labels)]
         yield plots.bars(f"hops{ending}", f"What each hop leaves: requests a second{words}",
-                         f"{medians(entries)}From nginx by itself through an answer without work behind FastCGI to the whole service, and last what "
-                         "PostgreSQL answers to the same SQL without any of it.", [Panel(command_words(result, "hops"), rows)],
-                         "requests a second")
+                         f"{medians(entries)}From nginx by itself through an answer without work behind FastCGI to the whole service, "
+                         "and last what PostgreSQL answers to the same SQL without any of it.",
+                         [Panel(command_words(result, "hops"), rows)], "requests a second")
 
 
 def slow_db(result):
@@ -185,7 +185,8 @@ def slow_db(result):
             panels.setdefault(title, []).append(rate_bar(entry, label))
         panels = [Panel(title, rows) for title, rows in panels.items()]
         yield plots.bars(f"slow-db{ending}", f"Requests a second before a database that answers later{words}",
-                         f"{medians(entries)}With sharing, requests that wait for the same query get its one result.", panels, "requests a second")
+                         f"{medians(entries)}With sharing, requests that wait for the same query get its one result.", panels,
+                         "requests a second")
 
 
 # --- latencies ----------------------------------------------------------------------------------------------------------------------
@@ -225,14 +226,15 @@ def spectra(result):
                                   "survivors only, and looks better than the system was.", panels)
 
 
-def _survivors(result, entry):
+def survivors(result, entry):
+    """What a system's name must add where its latencies leave out many requests."""
     lost = summary.unanswered(result.runs_of(entry))
     return f" ({names.percent(1 - lost)} answered)" if lost > summary.SURVIVORS else ""
 
 
 def _spectrum(result, title, found):
     most = max(2, min(4, math.ceil(max(math.log10(2 * total) if total else 3 for _, _, total in found))))
-    rows = [Line(entry["system"] + _survivors(result, entry), colour(entry["system"]), thinned(points, total, most))
+    rows = [Line(entry["system"] + survivors(result, entry), colour(entry["system"]), thinned(points, total, most))
             for entry, points, total in found]
     values = [point[1] for row in rows for point in row.points]
     x = Axis("share of the requests that took at most so long", 0, most, NINES[:most + 1],

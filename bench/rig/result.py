@@ -28,7 +28,7 @@ def find(name):
         if (folder / "result.json").is_file():
             return folder.resolve()
     if files := _of_a_part(Path(name)) or _of_a_part(RESULTS / name):
-        why = f"{name} is a result of one of the rig's parts ({files}), which has no result.json: only results of make bench can be read here"
+        why = f"{name} is a result of one of the rig's parts ({files}) and has no result.json: only those of make bench can be read here"
     elif Path(name).is_dir():
         why = f"{name} has no result.json, so it is no result of the rig"
     else:

@@ -79,8 +79,8 @@ def throughput_table(result, caption, entries, figures):
     some_asked = any(value is not None for value in asked.values())
     scenario, path = entries[0]["scenario"], entries[0]["path"]
     shown = scenario in BY_PATH and published.measurement(figures, scenario, path) is not None
-    head = [*heads, *(["asked for"] if some_asked else []), findings.in_brackets("requests/s", entries), f"ratio to {HEADLINE}", "verdict", "errors",
-            "runs", *([figures["label"]] if shown else [])]
+    head = [*heads, *(["asked for"] if some_asked else []), findings.in_brackets("requests/s", entries), f"ratio to {HEADLINE}",
+            "verdict", "errors", "runs", *([figures["label"]] if shown else [])]
     rows = []
     for entry in entries:
         before = published.of_system(figures, scenario, path, entry["system"]) or names.NOTHING
@@ -153,7 +153,8 @@ def latency_tables(result, caption, entries):
             continue
         heads, cells = _where(mine)
         kept = [(name, word) for name, word in LATENCIES if any(entry[member].get(name) is not None for entry in mine)]
-        rows = [[*cells(entry), *(_latency_cell(result, entry, member, name) for name, _ in kept)] for entry in mine]
+        rows = [[entry["system"] + pictures.survivors(result, entry), *cells(entry)[1:],
+                 *(_latency_cell(result, entry, member, name) for name, _ in kept)] for entry in mine]
         yield Table(f"{caption}: {words}", [*heads, *(word for _, word in kept)], rows, tuple(range(len(heads))))
 
 
@@ -213,7 +214,8 @@ def others_faster(result):
         yield Paragraph("No other system was measured.")
         return
     yield Paragraph(f"Every figure in which a peer beats {HEADLINE}, by a ratio of the same round whose interval does not hold 1, and "
-                    f"which lies outside of what the service differs from itself, in {summary.ENOUGH} rounds or more. Figures are multiples of the service's own.")
+                    f"which lies outside of what the service differs from itself, in {summary.ENOUGH} rounds or more. Figures "
+                    "are multiples of the service's own.")
     better = findings.where_others_are_better(result)
     if better:
         yield Items([f"{what}, {where}: {'; '.join(peers)}." for what, where, peers in better])
@@ -221,8 +223,8 @@ def others_faster(result):
         yield Paragraph("There is none in this result.")
     yield Heading(3, "Better in the median, within the noise")
     perhaps = findings.where_others_may_be_better(result)
-    yield Paragraph("Every other figure in which a peer's median is the better one: its interval holds 1, or it lies within the noise floor, "
-                    "or the rounds are too few to tell." + ("" if perhaps else " There is none in this result."))
+    yield Paragraph("Every other figure in which a peer's median is the better one: its interval holds 1, or it lies within the noise "
+                    "floor, or the rounds are too few to tell." + ("" if perhaps else " There is none in this result."))
     if perhaps:
         yield Items([f"{what}, {where}: {'; '.join(peers)}." for what, where, peers in perhaps])
 
@@ -299,8 +301,8 @@ def method(result):
     data = result.data
     yield Heading(2, "How it was measured")
     yield Items([
-        f"Everything ran on one machine, in {_sessions(data)}, in rounds; a round measures every point once, after a warm-up: the systems in "
-        f"random order, and the points of each (seed {data['seed']}). Only what ran in the same round is compared.",
+        f"Everything ran on one machine, in {_sessions(data)}, in rounds; a round measures every point once, after a warm-up: the systems "
+        f"in random order, and the points of each (seed {data['seed']}). Only what ran in the same round is compared.",
         "A rate is the median over the rounds. Its 95 % interval comes from a percentile bootstrap over the rounds "
         f"({summary.RESAMPLES:,} resamples, seeded), a ratio's from the ratios of the rounds." + _interval_words(result),
         "“No difference” is printed when the interval of the ratio holds 1, or when its median is no farther from 1 than the interval of "
@@ -325,8 +327,8 @@ def method(result):
         rows = [[floor["scenario"], floor["placement"], floor["path"], str(len(pairs.get(summary.place(floor), []))),
                  names.times(floor["ratio"]["median"]),
                  names.times_span(floor["ratio"]["low"], floor["ratio"]["high"])] for floor in result.noise if floor["ratio"]]
-        yield Table("Noise floor: ratios of A/A pairs", ["scenario", "placement", "path", "pairs", "median",
-                                                           names.interval(map(len, pairs.values()), "pairs") or "one pair"], rows, (0, 1, 2))
+        interval = names.interval(map(len, pairs.values()), "pairs") or "one pair"
+        yield Table("Noise floor: ratios of A/A pairs", ["scenario", "placement", "path", "pairs", "median", interval], rows, (0, 1, 2))
     else:
         yield Paragraph("No A/A pairs were measured, so the noise floor is not known.")
     if data["capacity"]:

@@ -96,7 +96,7 @@ SURVIVORS = 0.01
 
 
 def unanswered(runs):
-    """The share of an open loop's requests that got no right answer before the end of the run; 0 of closed ones, which ask for no number."""
+    """The share of an open loop's requests that got no right answer before the end of the run; 0 of closed ones."""
     runs = [run for run in runs if run["void"] is None and run["rate_asked"]]
     # A connection that fails is no request.
     lost = sum(count for run in runs for name, count in run["errors"].items() if name != "connect")

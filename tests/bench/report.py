@@ -91,8 +91,11 @@ def test_percentiles_of_survivors_are_not_told_as_those_of_all():
     most = findings.latency(open_loop(850), "/agents")
     holds(most, "answered in 100 µs (median) and 900 µs (99th percentile) from the intended start",
           "Django as published: 600 of them a second, 85 % of the requests had no right answer before the run's end "
-          "(6s and a time-out of 5s), with 2,550 errors")
+          "(6 s and a time-out of 5 s), with 2,550 errors")
     equal(most.count("(median)"), 1, most)
+    made = open_loop(850)
+    table, = sections.latency_tables(made, "x", made.entries("rate-4000"))
+    equal([row[0] for row in table.rows], [OFF, "django published (15 % answered)"])
     # A connection that failed is no request.
     holds(findings.latency(open_loop(10, connect=900), "/agents"), "Django as published: in 100 µs")
 
@@ -304,7 +307,8 @@ def test_heads_of_tables_say_what_the_brackets_are():
         holds(text, f"| requests/s ({told}) |")
         holds(as_markdown.blocks(sections.head(made)), f"in brackets with their {told}.")
         holds(readme.text(made, PROJECT), f"requests a second ({told})")
-    holds(as_markdown.blocks(sections.method(MADE.read(**{**SMALL, "rounds": 2}, void=False))), "| pairs | median | lowest–highest of 2 pairs |")
+    twice = as_markdown.blocks(sections.method(MADE.read(**{**SMALL, "rounds": 2}, void=False)))
+    holds(twice, "| pairs | median | lowest–highest of 2 pairs |")
 
 
 def test_scenarios_without_figures_are_listed_as_skipped():

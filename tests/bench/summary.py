@@ -149,7 +149,8 @@ def test_a_rate_that_was_asked_for_is_kept_or_not():
     def verdict(own, other, asked=(4000, 4000), rounds=3):
         turns = range(1, rounds + 1)
         runs = [run_of(turn=turn, rate=own, rate_asked=asked[0]) for turn in turns]
-        return entry_of(runs + [run_of("django best", turn, other, rate_asked=asked[1]) for turn in turns], "django best")["ratio"]["verdict"]
+        runs += [run_of("django best", turn, other, rate_asked=asked[1]) for turn in turns]
+        return entry_of(runs, "django best")["ratio"]["verdict"]
 
     equal(verdict(4000.0, 3970.0), "kept the rate")
     equal(verdict(4000.0, 3970.0, rounds=1), "kept the rate")
