@@ -2,6 +2,8 @@
 import json
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
 from .stack import PROJECT, RigError, free_ports, run_quietly
 
@@ -96,8 +98,9 @@ class Peer:
             raise RigError(f"the peer {name} has no form {form}; its forms are: {', '.join(forms(name))}")
         self.about = about(name, form)
         self.port = port or free_ports(1)[0]
-        self.run_dir = rig.directory / f"peer-{self.port}"  # short: sockets lie below
-        self.run_dir.mkdir(mode=0o711)
+        # A short name, because sockets lie below; and not the port's, which may come again.
+        self.run_dir = Path(tempfile.mkdtemp(prefix="peer-", dir=rig.directory))
+        self.run_dir.chmod(0o711)
         self.cluster = cluster_stack.cluster
         self.folder, self.launcher = folder(name), tuple(launcher)
         self.viewer = self.launcher if viewer is None else tuple(viewer)
