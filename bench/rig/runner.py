@@ -96,6 +96,9 @@ class Run:
         except RigError as error:
             self.because = str(error)
             raise
+        except Exception as error:
+            self.because = f"the rig failed: {error!r}"
+            raise
         finally:
             self.write()
 
