@@ -101,7 +101,7 @@ END
   done
 fi
 # What is not below a folder that keeps strangers out, by mode and name.
-open_to_all() { (cd "$1" && find . -mindepth 1 -type d ! -perm -001 -prune -o -mindepth 1 ! -type l -perm /007 -printf '%m %p\n' | sort); }
+open_to_all() { (cd "$1" && find . -mindepth 1 -type d ! -perm -001 -prune -o ! -type l -perm /007 -printf '%m %p\n' | sort); }
 nothing_more_is_open() {
   open_to_all "$1" >"$scratch/open"
   diff - "$scratch/open" >"$scratch/out"
