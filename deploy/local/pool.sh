@@ -17,6 +17,8 @@ ask_worker() {
 
 # The worker's environment, for a subshell: the database and nothing of ours. PG… variables serve DATABASE_URL as they serve psql.
 worker_environment() {
+  # As in the unit: rows and the password would stand in a core file. prlimit --core=unlimited --pid=PID has one all the same.
+  ulimit -Sc 0
   # libpq looks into its home for certificates, and takes one that it may not look into for an error.
   if [[ $EUID -eq 0 ]]; then
     HOME=$(getent passwd "$pool_user" | cut -d: -f6)

@@ -38,13 +38,15 @@ if command -v systemd-analyze >/dev/null; then
   users() { systemd-sysusers --root="$scratch/root" "$dest/usr/lib/sysusers.d/agents-fcgi.conf" >"$scratch/out" 2>&1 && grep -q '^agents-fcgi:' "$scratch/root/etc/passwd"; }
   mkdir -p "$scratch/root/etc"
   if [[ $EUID -eq 0 ]]; then
-    echo 'www-data:x:33:' >"$scratch/root/etc/group"
+    printf 'www-data:x:33:\nadm:x:4:\n' >"$scratch/root/etc/group"
     check 'sysusers' users
     folders() {
       systemd-tmpfiles --root="$scratch/root" --create "$dest/usr/lib/tmpfiles.d/agents-fcgi.conf" >"$scratch/out" 2>&1 &&
         [[ $(stat -c '%a %g' "$scratch/root/run/agents-fcgi") == '2750 33' && $(stat -c '%a %u' "$scratch/root/var/lib/agents-fcgi") == '750 0' ]]
     }
     check 'tmpfiles' folders
+    log_is_private() { [[ $(stat -c '%a %u %g' "$scratch/root/var/log/agents-fcgi/access.log") == '640 0 4' ]]; }
+    check 'the access log is not for everybody' log_is_private
   fi
 fi
 
