@@ -160,10 +160,10 @@ printed() { AGENTS_FCGI_DATABASE=$url "$WORKER" --print-config >"$seen/config" 2
 check '--print-config hides it' printed
 # By what grep says, since it may meet what has gone meanwhile, or cannot be read as a file.
 unfound() {
-  grep -lsa -D skip -- "$secret" "$@" >"$scratch/out" || true
+  grep -rlsa -D skip -- "$secret" "$@" >"$scratch/out" || true
   [[ ! -s $scratch/out ]]
 }
-nowhere() { unfound -r "$seen" "$client"; }
+nowhere() { unfound "$seen" "$client"; }
 check 'the password is in no answer, log, file or output' nowhere
 check 'the password is in no process title' unfound /proc/[0-9]*/cmdline
 
