@@ -2,11 +2,10 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from contextlib import contextmanager
 
-from . import environment, peers, process, tools
+from . import environment, peers, process, queries, tools
 from .scenario import PATHS, SERVICES, SHARE_OFF, SHARE_ON, Impossible, Target
 from .stack import PROJECT, NullStack, RigError, Stack, wait_until
 
@@ -31,30 +30,6 @@ ABOUT = {
 }
 KINDS = {SHARE_OFF: "service", SHARE_ON: "service", "nginx return 200": "limit", "nginx static file": "limit", "null responder": "limit",
          "pgbench": "limit"}
-
-# Where the clients are: THREADS that each ask EACH times on a connection of their own; all must be answered with 200.
-_ASK = """
-import http.client, sys, threading
-host, path, threads, each = sys.argv[1].removeprefix("http://"), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-wrong = []
-def ask():
-    try:
-        connection = http.client.HTTPConnection(host, timeout=30)
-        for _ in range(each):
-            connection.request("GET", path)
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                wrong.append(f"answers {response.status}")
-    except (OSError, http.client.HTTPException) as error:
-        wrong.append(f"does not answer: {error!r}")
-running = [threading.Thread(target=ask) for _ in range(threads)]
-for thread in running:
-    thread.start()
-for thread in running:
-    thread.join()
-sys.exit(f"{path} {wrong[0]}" if wrong else 0)
-"""
 
 
 class Lab:
@@ -91,15 +66,15 @@ class Lab:
             self._link = link
         return self._link
 
-    def system(self, name, *, linked=False, workers=None, database=None, options="", fresh=False):
+    def system(self, name, *, linked=False, workers=None, database=None, fresh=False):
         """The target called `name`, which comes up now if it is not the one that is; whatever else was up is ended."""
-        key = (name, linked, workers, getattr(database, "run_dir", None), options)
+        key = (name, linked, workers, getattr(database, "run_dir", None))
         if self._up and self._up[0] == key and not fresh:
             return self._up[1]
         self.clear()
         link = self.link if linked else None
         if name in SERVICES:
-            target, stop = self._service(name, link, workers or self.settings.workers, database or self.database, options)
+            target, stop = self._service(name, link, workers or self.settings.workers, database or self.database)
         else:
             target, stop = self._peer(name, link, database or self.database)
         self._up = (key, target, stop)
@@ -112,10 +87,9 @@ class Lab:
             stop, self._up = self._up[2], None
             stop()
 
-    def _service(self, name, link, workers, database, options):
+    def _service(self, name, link, workers, database):
         self._serial += 1
-        stack = Stack(self.rig, f"service{self._serial}", workers, f"--share {MODES[name]} {options}".strip(), database=database,
-                      **({"network": link} if link else {}))
+        stack = Stack(self.rig, f"service{self._serial}", workers, f"--share {MODES[name]}", database=database, network=link)
         kept = f"nginx-{name.replace(' ', '-').replace('=', '-')}{'-linked' if link else ''}.conf"
         self.journal.keep_text(kept, environment.nginx_config(stack, link.server if link else ()))
         host = link.server_address if link else "127.0.0.1"
@@ -212,31 +186,21 @@ class Lab:
     def count_queries(self, target, path, *, threads, each):
         """A record with the statements that PostgreSQL has counted for each request, over requests that came several at a time."""
         self.check(target, path)
-        words = [*target.client, "/usr/bin/python3", "-I", "-c", _ASK, target.base_url, path, str(threads), str(each)]
         start, clock = time.time(), time.monotonic()
-        self.database.set_statement_statistics("top")
-        try:
-            # Connections that are made when the first requests come must not count, nor what they begin with.
-            self._ask(target, [*words[:-1], "2"])
-            self.database.sql("SELECT pg_stat_statements_reset()")
-            self._ask(target, words)
-            rows = self.database.sql("SELECT coalesce(sum(calls), 0) FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid "
-                                     "WHERE r.rolname = 'asterisk'")
-            statements = self.database.sql("SELECT calls, translate(left(query, 100), E'\\n\\t', '  ') FROM pg_stat_statements s "
-                                           "JOIN pg_roles r ON r.oid = s.userid WHERE r.rolname = 'asterisk' ORDER BY calls DESC LIMIT 10")
-        finally:
-            self.database.set_statement_statistics("none")
+
+        def ask(times):
+            try:
+                queries.ask(target.base_url, path, threads, times, target.client)
+            except RigError as error:
+                raise self._fault(target, str(error)) from error
+        # Connections that are made when the first requests come must not count, nor what they begin with.
+        calls, statements = queries.count(self.database, lambda: ask(2), lambda: ask(each))
         requests = threads * each
         return {"tool": "count", "command": ["GET", path], "requests": requests, "rate": None, "rate_asked": None,
                 "errors": dict.fromkeys(tools.ERRORS, 0), "latency_us": None, "service_us": None, "send_lag_us": None, "cpu_us": {},
                 "pss_kb": None, "started": round(start, 3), "seconds": round(time.monotonic() - clock, 3), "steal": 0.0,
-                "queries_per_request": int(rows[0][0]) / requests, "void": None}, \
+                "queries_per_request": calls / requests, "void": None}, \
             {"txt": "".join(f"{calls}\t{query}\n" for calls, query in statements)}
-
-    def _ask(self, target, words):
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            raise self._fault(target, done.stderr.strip())
 
     # --- answers --------------------------------------------------------------------------------------------------------------
 

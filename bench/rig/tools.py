@@ -36,11 +36,11 @@ def wrk(url, *, connections, seconds, threads, timeout_s=30, before=(), script=(
             "latency_us": found["latency_us"], "service_us": None, "send_lag_us": None}, {"txt": text}
 
 
-def pace(url, *, rate, connections, seconds, warmup_s=1, timeout_s=30, expect, before=(), poisson=False):
+def pace(url, *, rate, connections, seconds, warmup_s=1, timeout_s=30, expect, before=()):
     """An open loop: requests start when they are due, however the server does. `expect` is the file with the body that must come."""
     output = Path(expect).with_name("pace.json")
     words = ["pace", "-R", f"{rate:g}", "-c", str(connections), "-d", f"{seconds}s", "--warmup", f"{warmup_s}s", "--timeout", f"{timeout_s}s",
-             "--latency", *(["--poisson"] if poisson else []), "--expect", str(expect), url]
+             "--latency", "--expect", str(expect), url]
     text = _run([*before, str(PACE), *words[1:-1], "--json", str(output), url], good=(0, 1))
     try:
         found = json.loads(output.read_text(encoding="utf-8"))

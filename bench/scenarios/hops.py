@@ -35,7 +35,8 @@ class Hops(Scenario):
         self.alone = {"nginx return 200": lab.nginx_alone(first, "nginx return 200", "/index", "/return200"),
                       "nginx static file": lab.nginx_alone(first, "nginx static file", "/agents", "/static")}
         self.sql = {"/agents": (PROJECT / "sql/queries/agents.sql").read_text(encoding="utf-8"),
-                    "/agents_with_orm": running_sql(lab, SHARE_OFF, "/agents_with_orm")}
+                    "/agents_with_orm": running_sql(lab.database, "/agents_with_orm",
+                                                    lambda: lab.fetch(lab.system(SHARE_OFF), "/agents_with_orm"))}
         yield
 
     def measure(self, lab, point):
