@@ -64,8 +64,8 @@ def choose_names():
 
 
 class Link:
-    """`client` and `server` are the words that bring a command into their namespace: nsenter's, since `ip netns exec` would give it a mount
-    namespace and a /sys of its own. verify() before use: nothing is to be measured over a link that is not what it says."""
+    """`client` and `server` are the words that bring a command into their namespace: nsenter's, since `ip netns exec` and `ip -netns` would give it a mount
+    namespace and a /sys of its own, which not every container allows. verify() before use: nothing is to be measured over a link that is not what it says."""
 
     def __init__(self, rig, rate_mbit=1000, delay_ms=0.1):
         if not ROOT:
@@ -81,8 +81,8 @@ class Link:
         self.clean_up = rig.at_end(self.stop, self._remove, ENVIRONMENT)
         try:
             self._make()
-            for name in self.names:
-                self._shape(name)
+            for enter in (self.client, self.server):
+                self._shape(enter)
         except RigError:
             self.stop()
             raise
@@ -91,30 +91,30 @@ class Link:
         self.rig.run(words.split() if isinstance(words, str) else words, ENVIRONMENT, f"the 1 Gb/s link cannot be made: {failure}")
 
     def _make(self):
-        client, server = self.names
+        server = self.names[1]
         for name in self.names:
             self._run(f"ip netns add {name}",
                       "this system lets nobody make network namespaces (a container without CAP_SYS_ADMIN, a kernel without CONFIG_NET_NS)")
-        self._run(f"ip -netns {client} link add {DEVICE} type veth peer name {DEVICE} netns {server}",
+        self._run([*self.client, *f"ip link add {DEVICE} type veth peer name {DEVICE} netns {server}".split()],
                   "there is no veth pair (a kernel without CONFIG_VETH)")
-        for name, address in zip(self.names, (self.client_address, self.server_address)):
-            self._run(f"ip -netns {name} address add {address}/30 dev {DEVICE}", "no address")
+        for enter, address in ((self.client, self.client_address), (self.server, self.server_address)):
+            self._run([*enter, *f"ip address add {address}/30 dev {DEVICE}".split()], "no address")
             for device in ("lo", DEVICE):
-                self._run(f"ip -netns {name} link set {device} up", f"{device} does not come up")
+                self._run([*enter, *f"ip link set {device} up".split()], f"{device} does not come up")
         # A new namespace has the kernel's defaults; what the result says of this machine is to be true of both ends.
         values = [word for name in environment.SYSCTLS if name.startswith("net/") and os.path.exists(f"/proc/sys/{name}")
                   for word in (name, Path(f"/proc/sys/{name}").read_text(encoding="ascii").strip())]
         for enter in (self.client, self.server):
             self._run([*enter, "/bin/sh", "-c", _COPY_SYSCTLS, "sh", *values], "the namespaces do not take this machine's settings")
 
-    def _shape(self, name):
-        self._run(f"tc -netns {name} qdisc add dev {DEVICE} root handle 1: tbf rate {self.rate_mbit}mbit {SHAPE}",
+    def _shape(self, enter):
+        self._run([*enter, *f"tc qdisc add dev {DEVICE} root handle 1: tbf rate {self.rate_mbit}mbit {SHAPE}".split()],
                   "tc cannot limit the rate (a kernel without CONFIG_NET_SCH_TBF)")
         if not self.delay_ms:
             return
         delay = f"delay {self.delay_ms * 1000:g}us limit 1000"
         try:
-            self._run(f"tc -netns {name} qdisc add dev {DEVICE} parent 1:1 handle 10: netem {delay}", "no netem")
+            self._run([*enter, *f"tc qdisc add dev {DEVICE} parent 1:1 handle 10: netem {delay}".split()], "no netem")
             self.no_netem = None
         except RigError as error:
             self.no_netem = f"this kernel has no netem (tc: {str(error).splitlines()[-1]})"
