@@ -190,17 +190,25 @@ def scenario_section(result, scenario, figures):
 
 
 def _commands(scenario):
-    words = ["Published: ", Code(scenario["published_command"]), ". "] if scenario["published_command"] else []
-    if scenario["command"]:
-        words += ["Here: ", Code(scenario["command"]), ", for example. "]
+    words = ["Here: ", Code(scenario["command"]), ", for example. "] if scenario["command"] and scenario["name"] not in BY_PATH else []
     return [*words, f"{findings.counted(scenario['rounds'], 'round')}, runs of {scenario['seconds']:g} s."]
+
+
+def _commands_of_path(result, entry, figures):
+    """The published command line of a path beside ours."""
+    one = published.measurement(figures, entry["scenario"], entry["path"])
+    words = ["Published: ", Code(one["command"]), ". "] if one else ["Not published for this path. "]
+    run = next(iter(result.runs_of(entry)), None)
+    return [*words, "Here: ", Code(" ".join(run["command"])), "."] if run else words
 
 
 def _of_placement(result, name, entries, figures, caption):
     if name in BY_PATH:
         for path in pictures.paths(entries):
             yield Heading(3, f"{path}{', pinned' if caption.endswith(', pinned') else ''}")
-            yield from _tables(result, f"{caption} {path}", [entry for entry in entries if entry["path"] == path], figures)
+            mine = [entry for entry in entries if entry["path"] == path]
+            yield Paragraph(_commands_of_path(result, min(mine, key=lambda entry: names.system_rank(entry["system"])), figures))
+            yield from _tables(result, f"{caption} {path}", mine, figures)
     else:
         entries = sorted(entries, key=pictures.hop_rank) if name == "hops" else entries
         yield from _tables(result, caption, entries, figures)

@@ -35,12 +35,23 @@ def test_report_has_all_parts_in_order():
 def test_report_shows_published_figures_beside_ours_and_divides_nothing_by_them():
     folder = MADE.copy(**SMALL)
     _, markdown, _ = make_report(folder)
-    holds(markdown, "published, 2015, other hardware", "Published: `wrk -t12 -c400 -d30s http://127.0.0.1:8004/agents`. Here: `wrk -t12",
+    holds(markdown, "published, 2015, other hardware",
           "2,344/s; mean 7.70 s, max 13.3 s; connect 396, timeout 4,093", "583/s; mean 325 ms, max 26.4 s; read 130, timeout 2,388",
           "| Flask, published only |", "| API-Hour (asyncio), published only |")
     # The rows of what was not measured have nothing but the published figure.
     row = next(line for line in markdown.splitlines() if line.startswith("| Flask, published only"))
     equal(set(cell.strip() for cell in row.split("|")[2:-2]), {"–"})
+
+
+def test_each_path_has_its_published_command_beside_ours():
+    figures = published.read()
+    _, markdown, _ = make_report(MADE.copy(rounds=1))
+    for scenario in ("closed-local", "rate-4000", "rate-10"):
+        section = markdown.split(f"({scenario})\n", 1)[1].split("\n## ", 1)[0]
+        for path in ("/index", "/agents", "/agents_with_orm"):
+            one = published.measurement(figures, scenario, path)
+            told = section.split(f"### {path}\n\n", 1)[1].split("\n", 1)[0]
+            holds(told, f"Published: `{one['command']}`. Here: `" if one else "Not published for this path. Here: `", f"{path}`.")
 
 
 def test_findings_are_computed():
