@@ -187,6 +187,7 @@ static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
 	(void)loop;
 	(void)revents;
 	db_flush(&w->db);
+	conns_relieve(&w->conns);
 	end_turn(w);
 	stop_when_empty(w);
 }
