@@ -48,7 +48,7 @@ static struct pool *look(struct request *r)
 		return NULL;
 	}
 	worker_publish(w);
-	pool_read(p, &w->scoreboard, worker_now_us(w));
+	pool_read(p, &w->scoreboard, worker_now(w));
 	return p;
 }
 
