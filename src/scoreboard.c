@@ -107,6 +107,15 @@ static bool make_file(int fd, int64_t wall_us, char reason[SCOREBOARD_REASON_BYT
 	return true;
 }
 
+/* A page without a bit set, and nothing else: whoever began to make the file was killed before the header stood in it. */
+static bool is_half_made(int fd, off_t size)
+{
+	static const char zeroes[PAGE];
+	char page[PAGE];
+
+	return size == (off_t)PAGE && pread(fd, page, PAGE, 0) == (ssize_t)PAGE && memcmp(page, zeroes, PAGE) == 0;
+}
+
 /* Sees to it that the file is a scoreboard of ours. The header is locked. */
 static bool check_file(int fd, int64_t wall_us, char reason[SCOREBOARD_REASON_BYTES])
 {
@@ -117,7 +126,7 @@ static bool check_file(int fd, int64_t wall_us, char reason[SCOREBOARD_REASON_BY
 		return failed(reason, "cannot be examined");
 	if (!S_ISREG(st.st_mode))
 		return refused(reason, "is no regular file");
-	if (st.st_size == 0)
+	if (st.st_size == 0 || is_half_made(fd, st.st_size))
 		return make_file(fd, wall_us, reason);
 	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || memcmp(h.magic, MAGIC, sizeof(MAGIC)) != 0)
 		return refused(reason, "is another program's file; it was left as it is");

@@ -333,7 +333,25 @@ START_TEST(test_all_slots_taken)
 }
 END_TEST
 
-/* The file may be older than the host's boot, with which times begin anew; so nobody's successors take its whole for their own recent while. */
+/* The file may be older than the host's boot, with which monotonic time begins anew: a time in it may then be any. */
+/* Killed between getting room for the header and writing it. */
+START_TEST(test_a_file_that_was_not_finished_is_made_anew)
+{
+	static const char zeroes[4096];
+	struct scoreboard b;
+
+	write_file(zeroes, sizeof(zeroes), 0);
+	open_shared(&b);
+	scoreboard_close(&b);
+	ck_assert_int_eq(unlink(path), 0);
+	write_file("x", 1, sizeof(zeroes) - 1); /* somebody's all the same */
+	open_refused(&b, "another program's");
+	ck_assert_int_eq(unlink(path), 0);
+	write_file(zeroes, sizeof(zeroes), sizeof(zeroes));
+	open_refused(&b, "another program's");
+}
+END_TEST
+
 START_TEST(test_a_pool_that_begins_has_nothing_recent)
 {
 	struct scoreboard b[2];
@@ -379,6 +397,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_a_full_disk, 0, 2);
 	tcase_add_test(tc, test_a_held_header_is_not_waited_for_long);
 	tcase_add_test(tc, test_all_slots_taken);
+	tcase_add_test(tc, test_a_file_that_was_not_finished_is_made_anew);
 	tcase_add_test(tc, test_a_pool_that_begins_has_nothing_recent);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
