@@ -307,11 +307,13 @@ static bool start(struct worker *w, int fd)
 /* Frees everything, for the leak checkers; by the kernel, when the helper thread cannot be stopped because it is connecting. */
 static void finish(struct worker *w)
 {
+	bool freed;
+
 	schema_close(&w->schema);
-	counter_set(&scoreboard_own(&w->scoreboard)->ended_well, 1);
-	if (!db_close(&w->db))
+	freed = db_close(&w->db);
+	scoreboard_close(&w->scoreboard); /* says that we end well */
+	if (!freed)
 		_exit(0);
-	scoreboard_close(&w->scoreboard);
 	queries_free(&w->queries);
 	body_unref(w->index.body);
 	fcgi_free(w->fcgi);
