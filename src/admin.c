@@ -1,4 +1,5 @@
 #include "handlers.h"
+#include "json_body.h"
 #include "pool.h"
 #include "prometheus.h"
 #include "request.h"
@@ -9,12 +10,6 @@
 
 /* About what /metrics and /status have. */
 #define PAGE_BYTES ((size_t)48 * 1024)
-
-static int append(const char *p, size_t len, void *b)
-{
-	body_append(b, p, len);
-	return body_failed(b) ? -1 : 0;
-}
 
 static void answer_body(struct request *r, struct str content_type, struct body *b)
 {
@@ -29,12 +24,7 @@ static void answer_body(struct request *r, struct str content_type, struct body 
 /* Takes over the reference to `value`, which may be NULL. */
 static void answer_json(struct request *r, json_t *value, size_t flags)
 {
-	struct body *b = value != NULL ? body_new(256) : NULL;
-
-	if (b != NULL && json_dump_callback(value, append, b, flags) != 0)
-		body_fail(b);
-	json_decref(value);
-	answer_body(r, (struct str)STR("application/json"), b);
+	answer_body(r, (struct str)STR("application/json"), json_body(value, flags));
 }
 
 /* The pool as it is now, this worker included. NULL, and the request answered, when there is no memory. */
@@ -48,7 +38,7 @@ static struct pool *look(struct request *r)
 		return NULL;
 	}
 	worker_publish(w);
-	pool_read(p, &w->scoreboard, worker_now_us(w));
+	pool_read(p, &w->scoreboard, worker_now(w));
 	return p;
 }
 

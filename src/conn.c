@@ -328,23 +328,13 @@ static void give_up(struct conn *c, enum conn_sending how)
 	close_quietly(c);
 }
 
-/* Not at the cost of `c`, which has only just begun to wait. */
-static void read_slowly(struct conn *c)
-{
-	struct unread *u = &c->conns->unread;
-
-	unread_add(u, &c->unread, c->body);
-	for (struct unread_answer *a; (a = unread_excess(u)) != NULL;)
-		give_up(LIST_OBJECT(a, struct conn, unread), CONN_EVICTED);
-}
-
 static void wait_until_writable(struct conn *c)
 {
 	struct conns *cs = c->conns;
 
 	if (!ev_is_active(&c->writable)) {
 		ev_io_start(cs->loop, &c->writable);
-		read_slowly(c);
+		unread_add(&cs->unread, &c->unread, c->body);
 	}
 	c->unread_by_peer = unread_in_socket(c->fd);
 	ev_timer_stop(cs->loop, &c->timer);
@@ -434,6 +424,12 @@ void conns_drain(struct conns *cs)
 		if (c->state == CONN_IDLE && c->in == NULL)
 			drain_idle(c);
 	}
+}
+
+void conns_relieve(struct conns *cs)
+{
+	for (struct unread_answer *a; (a = unread_excess(&cs->unread)) != NULL;)
+		give_up(LIST_OBJECT(a, struct conn, unread), CONN_EVICTED);
 }
 
 unsigned conns_abandon(struct conns *cs)

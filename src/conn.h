@@ -97,6 +97,12 @@ void conn_answer(struct conn *c, struct str head, struct body *body);
 /* Closes idle connections, now and as they become idle. A request that the kernel has already taken from the web server is still served. */
 void conns_drain(struct conns *cs);
 
+/*
+ * Gives up answers that are read slowly, beyond what these may keep. To be called once a turn of the loop, outside of any connection's own doings:
+ * it frees connections.
+ */
+void conns_relieve(struct conns *cs);
+
 /* Closes everything that is left, without ceremony; returns how many connections had a request. */
 unsigned conns_abandon(struct conns *cs);
 

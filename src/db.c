@@ -223,6 +223,7 @@ static bool send_job(struct db *db, struct link *l, struct job *j)
 	if (j->sealed != NULL)
 		j->sealed(j);
 	j->sent_us = clock_us();
+	j->answered_us = 0; /* an answer to an earlier attempt is none to this one */
 	j->state = JOB_SENT;
 	if (!link_queue(l, j)) {
 		enter_line_again(db, j); /* not sent after all: the link broke while it was queued */

@@ -1,26 +1,12 @@
 #include "handlers.h"
 
+#include "json_body.h"
 #include "request.h"
 #include "worker.h"
 
-#include <jansson.h>
-
-/* jansson's default separators are those of the contract: ", " and ": ". */
-static struct body *json_body(json_t *value)
-{
-	char *text = value != NULL ? json_dumps(value, JSON_PRESERVE_ORDER) : NULL;
-	struct body *b = text != NULL ? body_new(strlen(text)) : NULL;
-
-	if (b != NULL)
-		body_append_str(b, str_of(text));
-	free(text);
-	json_decref(value);
-	return b;
-}
-
 struct content handlers_index_content(void)
 {
-	struct body *b = json_body(json_pack("{s:s}", "hello", "world"));
+	struct body *b = json_body(json_pack("{s:s}", "hello", "world"), 0);
 
 	return b != NULL ? content_make(b) : (struct content){NULL, ""};
 }

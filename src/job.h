@@ -38,7 +38,7 @@ struct job {
 	const char *parameter; /* $1 as text, or NULL for none */
 	int64_t deadline_us;   /* clock_us(): of no use afterwards */
 	int64_t sent_us;       /* the last time; 0: not yet */
-	int64_t answered_us;   /* its last answer's arrival */
+	int64_t answered_us;   /* the arrival of the answer to what was sent then; 0: none yet */
 	int attempts;
 	bool unwanted;                /* set by its owner once SENT: nobody waits for it any more, so it is not sent again */
 	void (*sealed)(struct job *); /* about to be sent; NULL for none. May be called again, when it is sent again */

@@ -91,19 +91,20 @@ static void look_at_error(struct pool *p, const struct slot *s)
 		memcpy(p->last_error, line, sizeof(line));
 }
 
-void pool_read(struct pool *p, const struct scoreboard *b, int64_t now_us)
+void pool_read(struct pool *p, const struct scoreboard *b, struct moment now)
 {
 	unsigned used = scoreboard_used(b);
 
 	memset(p, 0, sizeof(*p));
 	p->shared = scoreboard_is_shared(b);
-	p->now_us = now_us;
+	p->now_us = now.us;
+	p->time_us = now.wall_us;
 	p->created_us = b->created_us;
 	for (unsigned i = 0; i < used; i++) {
 		const struct slot *s = scoreboard_slot(b, i);
 		struct pool_worker w;
 
-		if (pool_worker(b, i, now_us, &w))
+		if (pool_worker(b, i, now.us, &w))
 			add_worker(p, &w);
 		else if (counter_read(&s->gauges.pid) != 0 && counter_read(&s->ended_well) == 0)
 			counter_add(&p->metrics.deaths, 1); /* nobody has taken its place yet */

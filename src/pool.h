@@ -29,8 +29,9 @@ struct pool_reason {
 };
 
 struct pool {
-	bool shared; /* false: this worker is all that is known */
-	int64_t now_us;
+	bool shared;     /* false: this worker is all that is known */
+	int64_t now_us;  /* monotonic */
+	int64_t time_us; /* wall clock, as the next */
 	int64_t created_us;
 	unsigned workers;
 	unsigned by_state[POOL_STATE_MAX];
@@ -55,7 +56,7 @@ struct pool_worker {
 };
 
 /* Large: about 15 KB. */
-void pool_read(struct pool *p, const struct scoreboard *b, int64_t now_us);
+void pool_read(struct pool *p, const struct scoreboard *b, struct moment now);
 
 /* The worker in that slot of the scoreboard; false when there is none. */
 bool pool_worker(const struct scoreboard *b, unsigned index, int64_t now_us, struct pool_worker *w);

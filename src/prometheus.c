@@ -12,9 +12,6 @@ _Static_assert(METRICS_LEVELS == LOG_LEVEL_MAX, "lines of the log are counted by
 _Static_assert((int)JOB_ROWS == (int)METRICS_ROWS && (int)JOB_EXPIRED == (int)METRICS_EXPIRED,
 	       "outcomes are counted in their order");
 
-/* In the order of enum query_id; the names that logs have. */
-static const char *const query_names[QUERY_MAX] = {"agents", "agentfeatures", "agent_login_status", "catalogue"};
-
 static void head(struct body *b, const char *name, const char *type, const char *help)
 {
 	text_printf(b, "# HELP agents_fcgi_%s %s\n# TYPE agents_fcgi_%s %s\n", name, help, name, type);

@@ -10,10 +10,13 @@ enum query_id { QUERY_AGENTS, QUERY_AGENTFEATURES, QUERY_AGENT_LOGINS, QUERY_CAT
 
 struct query {
 	enum query_id id;
-	const char *name;          /* for logs and prepared statements */
+	const char *name;
 	const char *sql;           /* with $1 where a job has a parameter */
 	const struct model *model; /* that decodes the rows; NULL: rows.h writes them as they are */
 };
+
+/* What logs, prepared statements and metrics call them. */
+extern const char *const query_names[QUERY_MAX];
 
 struct queries {
 	struct query all[QUERY_MAX];

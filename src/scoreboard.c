@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define MAGIC "agents-fcgi board"
-#define LAYOUT 1 /* changes when struct slot, or what stands in it, does */
+#define LAYOUT 2 /* changes when struct slot, or what stands in it, does */
 
 struct header {
 	char magic[24];
@@ -87,10 +87,10 @@ static bool refused(char reason[SCOREBOARD_REASON_BYTES], const char *why)
 }
 
 /* A new file, or an old one that is to be as new. The header comes last but one: a file that is cut short is seen to be. */
-static bool make_file(int fd, int64_t now_us, char reason[SCOREBOARD_REASON_BYTES])
+static bool make_file(int fd, int64_t wall_us, char reason[SCOREBOARD_REASON_BYTES])
 {
 	const struct header h = {
-		.magic = MAGIC, .layout = LAYOUT, .slot_bytes = SLOT_BYTES, .slots = SCOREBOARD_SLOTS, .created_us = now_us};
+		.magic = MAGIC, .layout = LAYOUT, .slot_bytes = SLOT_BYTES, .slots = SCOREBOARD_SLOTS, .created_us = wall_us};
 	int error;
 
 	if (ftruncate(fd, 0) != 0)
@@ -107,8 +107,17 @@ static bool make_file(int fd, int64_t now_us, char reason[SCOREBOARD_REASON_BYTE
 	return true;
 }
 
+/* A page without a bit set, and nothing else: whoever began to make the file was killed before the header stood in it. */
+static bool is_half_made(int fd, off_t size)
+{
+	static const char zeroes[PAGE];
+	char page[PAGE];
+
+	return size == (off_t)PAGE && pread(fd, page, PAGE, 0) == (ssize_t)PAGE && memcmp(page, zeroes, PAGE) == 0;
+}
+
 /* Sees to it that the file is a scoreboard of ours. The header is locked. */
-static bool check_file(int fd, int64_t now_us, char reason[SCOREBOARD_REASON_BYTES])
+static bool check_file(int fd, int64_t wall_us, char reason[SCOREBOARD_REASON_BYTES])
 {
 	struct header h = {0};
 	struct stat st;
@@ -117,20 +126,27 @@ static bool check_file(int fd, int64_t now_us, char reason[SCOREBOARD_REASON_BYT
 		return failed(reason, "cannot be examined");
 	if (!S_ISREG(st.st_mode))
 		return refused(reason, "is no regular file");
-	if (st.st_size == 0)
-		return make_file(fd, now_us, reason);
+	if (st.st_size == 0 || is_half_made(fd, st.st_size))
+		return make_file(fd, wall_us, reason);
 	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || memcmp(h.magic, MAGIC, sizeof(MAGIC)) != 0)
 		return refused(reason, "is another program's file; it was left as it is");
 	if (h.layout == LAYOUT && h.slot_bytes == SLOT_BYTES && h.slots == SCOREBOARD_SLOTS && st.st_size == (off_t)FILE_BYTES)
 		return true;
 	if (is_locked(fd, (off_t)PAGE, 0))
 		return refused(reason, "is of another version, whose workers still use it; restart the whole pool");
-	return make_file(fd, now_us, reason);
+	return make_file(fd, wall_us, reason);
 }
 
 static struct header *header_of(const struct scoreboard *b)
 {
 	return b->map;
+}
+
+/* A pool begins. The header is locked. */
+static void forget_recent(const struct scoreboard *b)
+{
+	for (unsigned i = 0; i < scoreboard_used(b); i++)
+		slot_forget_recent(scoreboard_slot(b, i));
 }
 
 /* Locks the first slot that is free, and gives it memory. The header is locked. */
@@ -155,14 +171,14 @@ static bool claim(struct scoreboard *b, char reason[SCOREBOARD_REASON_BYTES])
 	return refused(reason, "has no free slot");
 }
 
-static bool open_file(struct scoreboard *b, const char *path, int64_t now_us, char reason[SCOREBOARD_REASON_BYTES])
+static bool open_file(struct scoreboard *b, const char *path, int64_t wall_us, char reason[SCOREBOARD_REASON_BYTES])
 {
 	b->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (b->fd < 0)
 		return failed(reason, "cannot be opened");
 	if (!lock_header(b->fd))
 		return failed(reason, "cannot be locked");
-	if (!check_file(b->fd, now_us, reason))
+	if (!check_file(b->fd, wall_us, reason))
 		return false;
 	b->map = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
 	if (b->map == MAP_FAILED) {
@@ -171,6 +187,8 @@ static bool open_file(struct scoreboard *b, const char *path, int64_t now_us, ch
 	}
 	b->slots = (char *)b->map + PAGE;
 	b->created_us = header_of(b)->created_us;
+	if (!is_locked(b->fd, (off_t)PAGE, 0))
+		forget_recent(b);
 	return claim(b, reason) && lock_bytes(b->fd, F_UNLCK, 0, 1);
 }
 
@@ -185,19 +203,19 @@ static void close_file(struct scoreboard *b)
 	b->fd = -1;
 }
 
-bool scoreboard_open(struct scoreboard *b, const char *path, int64_t now_us, char reason[SCOREBOARD_REASON_BYTES])
+bool scoreboard_open(struct scoreboard *b, const char *path, struct moment now, char reason[SCOREBOARD_REASON_BYTES])
 {
-	*b = (struct scoreboard){.fd = -1, .created_us = now_us};
+	*b = (struct scoreboard){.fd = -1, .created_us = now.wall_us};
 	reason[0] = '\0';
-	if (path[0] == '\0' || !open_file(b, path, now_us, reason)) {
+	if (path[0] == '\0' || !open_file(b, path, now.wall_us, reason)) {
 		close_file(b);
 		b->own = 0;
-		b->created_us = now_us;
+		b->created_us = now.wall_us;
 		b->slots = calloc(1, SLOT_BYTES);
 		if (b->slots == NULL)
 			return false;
 	}
-	slot_begin(scoreboard_own(b), (uint64_t)getpid(), now_us, AGENTS_FCGI_VERSION);
+	slot_begin(scoreboard_own(b), (uint64_t)getpid(), now, AGENTS_FCGI_VERSION);
 	return true;
 }
 

@@ -32,7 +32,7 @@ struct scoreboard {
  * Refused: a file that is no scoreboard, one of another version or size that workers use (one that nobody uses is made anew), and whatever the file
  * system refuses. Waits up to a second for another worker that is at the same.
  */
-bool scoreboard_open(struct scoreboard *b, const char *path, int64_t now_us, char reason[SCOREBOARD_REASON_BYTES]);
+bool scoreboard_open(struct scoreboard *b, const char *path, struct moment now, char reason[SCOREBOARD_REASON_BYTES]);
 
 /* Gives the slot up: the worker has ended as it should. */
 void scoreboard_close(struct scoreboard *b);

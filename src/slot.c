@@ -57,7 +57,7 @@ static void take_snapshot(struct slot *s, unsigned place, int64_t now_us)
 	counter_set(&s->snapshots[place].taken_us, (uint64_t)now_us);
 }
 
-void slot_begin(struct slot *s, uint64_t pid, int64_t now_us, const char *version)
+void slot_begin(struct slot *s, uint64_t pid, struct moment now, const char *version)
 {
 	static const size_t gauges = sizeof(struct gauges) / sizeof(counter);
 
@@ -70,14 +70,20 @@ void slot_begin(struct slot *s, uint64_t pid, int64_t now_us, const char *versio
 	slot_text_set(&s->unready, str_make("", 0));
 	if (counter_read(&s->last_error.version) % 2 != 0)
 		slot_text_set(&s->last_error, str_make("", 0));
-	counter_set(&s->gauges.started_us, (uint64_t)now_us);
-	counter_set(&s->gauges.turned_us, (uint64_t)now_us);
+	counter_set(&s->gauges.started_us, (uint64_t)now.wall_us);
+	counter_set(&s->gauges.turned_us, (uint64_t)now.us);
 	counter_set(&s->gauges.pid, pid);
 	counter_set(&s->ended_well, 0);
-	take_snapshot(s, 0, now_us);
-	take_snapshot(s, 1, now_us);
+	take_snapshot(s, 0, now.us);
+	take_snapshot(s, 1, now.us);
 	counter_set(&s->newest, 0);
 	counter_add(&s->metrics.starts, 1);
+}
+
+void slot_forget_recent(struct slot *s)
+{
+	for (unsigned i = 0; i < SLOT_SNAPSHOTS; i++)
+		counter_set(&s->snapshots[i].taken_us, 0);
 }
 
 void slot_snapshot(struct slot *s, int64_t now_us)
@@ -95,10 +101,11 @@ int64_t slot_recent(const struct slot *s, int64_t now_us, struct metrics *recent
 {
 	unsigned oldest = (counter_read(&s->newest) + 1) % SLOT_SNAPSHOTS;
 	const struct snapshot *then = &s->snapshots[oldest];
-	int64_t since_us = now_us - (int64_t)counter_read(&then->taken_us);
+	int64_t taken_us = (int64_t)counter_read(&then->taken_us);
+	int64_t since_us = now_us - taken_us;
 
 	memset(recent, 0, sizeof(*recent));
-	if (since_us <= 0 || since_us > RECENT_MAX_US)
+	if (taken_us == 0 || since_us <= 0 || since_us > RECENT_MAX_US)
 		return 0;
 	metrics_since(recent, &s->metrics, &then->metrics);
 	return since_us;

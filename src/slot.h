@@ -5,6 +5,7 @@
 #ifndef AGENTS_SLOT_H
 #define AGENTS_SLOT_H
 
+#include "clock.h"
 #include "metrics.h"
 #include "str.h"
 
@@ -21,8 +22,8 @@ struct slot_text {
 /* What a worker is and has now. Of a slot without a worker they mean nothing. */
 struct gauges {
 	counter pid;
-	counter started_us;      /* all times: wall clock */
-	counter turned_us;       /* when the event loop began its last turn; it turns at least every 2 s */
+	counter started_us;      /* wall clock, the only one here */
+	counter turned_us;       /* clock_us() when the event loop began its last turn; it turns at least every 2 s */
 	counter draining;        /* 0 or 1, as the next two */
 	counter ready;           /* every path can be served; else `unready` says why not */
 	counter share;           /* the option */
@@ -40,7 +41,7 @@ struct gauges {
 
 /* The counters as they were, so that a reader can tell what has happened since. */
 struct snapshot {
-	counter taken_us;
+	counter taken_us; /* clock_us(); 0: not of this pool */
 	struct metrics metrics;
 };
 
@@ -62,7 +63,10 @@ void slot_text_set(struct slot_text *t, struct str s);
 void slot_text_get(const struct slot_text *t, char out[SLOT_TEXT_BYTES + 1]);
 
 /* A worker takes the slot over from one that has ended: counters stay, all else begins anew. */
-void slot_begin(struct slot *s, uint64_t pid, int64_t now_us, const char *version);
+void slot_begin(struct slot *s, uint64_t pid, struct moment now, const char *version);
+
+/* Nobody is at work, and the host may have been booted since somebody was: times in the slot mean nothing any more, so what was recent is not. */
+void slot_forget_recent(struct slot *s);
 
 /* Takes a snapshot when the last one is old enough. To be called now and then. */
 #define SLOT_SNAPSHOT_US 30000000LL

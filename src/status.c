@@ -162,7 +162,7 @@ json_t *status_json(const struct pool *p, const struct scoreboard *b)
 	char unready[POOL_REASON_BYTES];
 
 	return json_pack("{s:o, s:s, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "time",
-			 time_of(p->now_us), "version", AGENTS_FCGI_VERSION, "shared", (int)p->shared, "since",
+			 time_of(p->time_us), "version", AGENTS_FCGI_VERSION, "shared", (int)p->shared, "since",
 			 time_of(p->created_us), "ready", (int)pool_is_ready(p, unready), "reasons", reasons(p), "workers",
 			 workers(p), "requests", requests(p), "connections", integer(&p->gauges.connections), "database",
 			 database(p), "share_ratio", pool_share_ratio(&p->metrics), "recent", recent(p), "paths", paths(p),

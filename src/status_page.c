@@ -176,7 +176,7 @@ static void write_since(const struct pool *p, struct body *b)
 	end_table(b);
 }
 
-static void write_worker(const struct pool_worker *w, int64_t now_us, struct body *b)
+static void write_worker(const struct pool_worker *w, int64_t time_us, struct body *b)
 {
 	const struct gauges *g = &w->slot->gauges;
 	bool ready = counter_read(&g->ready) != 0;
@@ -186,7 +186,7 @@ static void write_worker(const struct pool_worker *w, int64_t now_us, struct bod
 	text_printf(b, "<tr><td>%" PRIu64 "</td><td%s>%s</td><td%s>%s</td>", counter_read(&g->pid),
 		    w->state == POOL_STUCK ? " class=\"bad\"" : "", pool_state_names[w->state], ready ? "" : " class=\"bad\"",
 		    ready ? "yes" : "no");
-	text_printf(b, "<td>%.0f s</td>", (double)(now_us - (int64_t)counter_read(&g->started_us)) / SECOND_US);
+	text_printf(b, "<td>%.0f s</td>", (double)(time_us - (int64_t)counter_read(&g->started_us)) / SECOND_US);
 	cell(b, counter_read(&g->in_flight));
 	cell(b, counter_read(&g->waiting));
 	cell(b, counter_read(&g->connections));
@@ -209,7 +209,7 @@ static void write_workers(const struct pool *p, const struct scoreboard *board, 
 		struct pool_worker w;
 
 		if (pool_worker(board, i, p->now_us, &w))
-			write_worker(&w, p->now_us, b);
+			write_worker(&w, p->time_us, b);
 	}
 	end_table(b);
 }
@@ -218,7 +218,7 @@ void status_page(const struct pool *p, const struct scoreboard *b, struct body *
 {
 	char now[STATUS_TIME_BYTES], since[STATUS_TIME_BYTES];
 
-	status_time(p->now_us, now);
+	status_time(p->time_us, now);
 	status_time(p->created_us, since);
 	text_printf(out,
 		    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta http-equiv=\"refresh\" "

@@ -20,10 +20,12 @@ void unread_answer_init(struct unread_answer *a)
 
 void unread_add(struct unread *u, struct unread_answer *a, struct body *body)
 {
+	if (body == NULL) /* giving it up would free nothing */
+		return;
 	a->body = body;
 	a->since_us = clock_us();
 	list_append(&u->answers, &a->node);
-	if (body != NULL && body->unread++ == 0)
+	if (body->unread++ == 0)
 		u->bytes += body->cap;
 }
 

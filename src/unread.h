@@ -29,7 +29,7 @@ struct unread_answer {
 void unread_init(struct unread *u, size_t most_bytes);
 void unread_answer_init(struct unread_answer *a);
 
-/* The socket did not take all of it. `body` (NULL for none) must stay until unread_remove. */
+/* The socket did not take all of it. `body` must stay until unread_remove; an answer without one (NULL) keeps no memory, and is not listed. */
 void unread_add(struct unread *u, struct unread_answer *a, struct body *body);
 
 /* It is taken, or given up. Harmless for one that is not there. */

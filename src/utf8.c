@@ -1,8 +1,13 @@
 #include "utf8.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* U+FFFD, the replacement character, and the bytes it takes. */
+#define REPLACEMENT "\xEF\xBF\xBD"
+#define REPLACEMENT_BYTES ((size_t)3)
 
 size_t utf8_sequence(const unsigned char *p, size_t len)
 {
@@ -37,15 +42,27 @@ size_t utf8_sequence(const unsigned char *p, size_t len)
 	return n;
 }
 
+static bool is_valid(const char *p, size_t len)
+{
+	size_t n;
+
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8_sequence((const unsigned char *)p + i, len - i);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
 json_t *utf8_json(const char *p, size_t len)
 {
-	json_t *string = json_stringn(p, len);
+	json_t *string;
 	char *clean;
 	size_t used = 0, n;
 
-	if (string != NULL || len > SIZE_MAX / 3)
-		return string;
-	clean = malloc(3 * len);
+	if (is_valid(p, len))
+		return json_stringn_nocheck(p, len);
+	clean = len <= SIZE_MAX / REPLACEMENT_BYTES ? malloc(REPLACEMENT_BYTES * len) : NULL;
 	if (clean == NULL)
 		return NULL;
 	for (size_t i = 0; i < len; i += n) {
@@ -54,12 +71,12 @@ json_t *utf8_json(const char *p, size_t len)
 			memcpy(clean + used, p + i, n);
 			used += n;
 		} else {
-			memcpy(clean + used, "\xEF\xBF\xBD", 3);
-			used += 3;
+			memcpy(clean + used, REPLACEMENT, REPLACEMENT_BYTES);
+			used += REPLACEMENT_BYTES;
 			n = 1;
 		}
 	}
-	string = json_stringn(clean, used);
+	string = json_stringn_nocheck(clean, used);
 	free(clean);
 	return string;
 }

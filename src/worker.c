@@ -50,9 +50,9 @@ bool worker_is_ready(const struct worker *w, char *reasons, size_t size)
 
 /* --- what others see of it --- */
 
-int64_t worker_now_us(const struct worker *w)
+struct moment worker_now(const struct worker *w)
 {
-	return (int64_t)(ev_now(w->loop) * 1e6);
+	return (struct moment){w->turned_us, (int64_t)(ev_now(w->loop) * 1e6)};
 }
 
 /* The text changes seldom, and is put together only while there is one. */
@@ -85,7 +85,7 @@ void worker_publish(struct worker *w)
 	struct slot *s = scoreboard_own(&w->scoreboard);
 	struct gauges *g = &s->gauges;
 
-	counter_set(&g->turned_us, (uint64_t)worker_now_us(w));
+	counter_set(&g->turned_us, (uint64_t)w->turned_us);
 	counter_set(&g->in_flight, w->requests.in_flight);
 	counter_set(&g->waiting, (uint64_t)w->flights.waiting);
 	counter_set(&g->queries_waiting, w->db.waiting_count);
@@ -109,12 +109,10 @@ static void publish_settings(struct worker *w)
 static void end_turn(struct worker *w)
 {
 	struct slot *s = scoreboard_own(&w->scoreboard);
-	double busy_s = ev_time() - ev_now(w->loop);
 
-	if (busy_s > 0.)
-		counter_add(&s->metrics.busy_us, (uint64_t)(busy_s * 1e6 + 0.5));
+	counter_add(&s->metrics.busy_us, (uint64_t)(clock_us() - w->turned_us));
 	worker_publish(w);
-	slot_snapshot(s, worker_now_us(w));
+	slot_snapshot(s, w->turned_us);
 	log_suppressed(&w->log);
 }
 
@@ -179,6 +177,14 @@ static void on_reload_signal(struct ev_loop *loop, ev_signal *s, int revents)
 
 /* --- the loop's turns --- */
 
+/* Before any event's own watcher. */
+static void on_after_sleep(struct ev_loop *loop, ev_check *c, int revents)
+{
+	(void)loop;
+	(void)revents;
+	((struct worker *)c->data)->turned_us = clock_us();
+}
+
 /* Everything that this turn has queued for the database goes out together. */
 static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
 {
@@ -187,6 +193,7 @@ static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
 	(void)loop;
 	(void)revents;
 	db_flush(&w->db);
+	conns_relieve(&w->conns);
 	end_turn(w);
 	stop_when_empty(w);
 }
@@ -258,7 +265,7 @@ static bool start_scoreboard(struct worker *w)
 {
 	char reason[SCOREBOARD_REASON_BYTES];
 
-	if (!scoreboard_open(&w->scoreboard, w->options->scoreboard, worker_now_us(w), reason))
+	if (!scoreboard_open(&w->scoreboard, w->options->scoreboard, worker_now(w), reason))
 		return false;
 	if (reason[0] != '\0')
 		log_event(&w->log, LOG_LEVEL_ERROR, "scoreboard_unusable", LOG_NO_REQUEST, "{s:s, s:s}", "file",
@@ -271,6 +278,7 @@ static bool start_scoreboard(struct worker *w)
 static bool start(struct worker *w, int fd)
 {
 	w->loop = ev_default_loop(EVFLAG_AUTO);
+	w->turned_us = clock_us();
 	w->fcgi = fcgi_new();
 	w->index = handlers_index_content();
 	queries_init(&w->queries);
@@ -286,6 +294,10 @@ static bool start(struct worker *w, int fd)
 	ev_prepare_init(&w->before_sleep, on_before_sleep);
 	w->before_sleep.data = w;
 	ev_prepare_start(w->loop, &w->before_sleep);
+	ev_check_init(&w->after_sleep, on_after_sleep);
+	ev_set_priority(&w->after_sleep, EV_MAXPRI);
+	w->after_sleep.data = w;
+	ev_check_start(w->loop, &w->after_sleep);
 	ev_init(&w->drained, on_drain_timeout);
 	w->drained.data = w;
 	listener_start(&w->listener, &w->conns, fd, SPARE_DESCRIPTORS + (unsigned)w->options->db_connections);
@@ -295,11 +307,13 @@ static bool start(struct worker *w, int fd)
 /* Frees everything, for the leak checkers; by the kernel, when the helper thread cannot be stopped because it is connecting. */
 static void finish(struct worker *w)
 {
+	bool freed;
+
 	schema_close(&w->schema);
-	counter_set(&scoreboard_own(&w->scoreboard)->ended_well, 1);
-	if (!db_close(&w->db))
+	freed = db_close(&w->db);
+	scoreboard_close(&w->scoreboard); /* says that we end well */
+	if (!freed)
 		_exit(0);
-	scoreboard_close(&w->scoreboard);
 	queries_free(&w->queries);
 	body_unref(w->index.body);
 	fcgi_free(w->fcgi);

@@ -36,6 +36,8 @@ struct worker {
 	struct content index; /* the constant answer of /index */
 	bool draining;
 	ev_prepare before_sleep;
+	ev_check after_sleep;
+	int64_t turned_us; /* clock_us() at the beginning of this turn of the loop */
 	ev_timer drained;
 	struct conns conns; /* last, for its large buffer */
 };
@@ -55,7 +57,7 @@ bool worker_is_ready(const struct worker *w, char *reasons, size_t size);
 /* Writes what the worker is and has into its slot of the scoreboard. */
 void worker_publish(struct worker *w);
 
-/* Wall-clock time of this turn of the event loop: what the scoreboard's times are. */
-int64_t worker_now_us(const struct worker *w);
+/* The beginning of this turn of the event loop. */
+struct moment worker_now(const struct worker *w);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * SIGUSR2: the file of --config is read again, and what may change in a running worker does.
  */
+#include "pg.h"
 #include "worker.h"
 
 #include <signal.h>
@@ -141,6 +142,29 @@ START_TEST(a_password_is_not_logged)
 }
 END_TEST
 
+/* No other answer has to begin for it: a slow reader has what is beyond the new bound for longer than its grace, and is given up. */
+START_TEST(a_lower_bound_for_slow_readers_holds_for_those_there_are)
+{
+	struct pg db;
+	struct worker w;
+	struct fastcgi slow;
+	BYTES request = {0};
+
+	pg_create_agents(&db, 20000);
+	put_config("max-unread = 64\nrequest-timeout = 60s\n");
+	worker_start_ready(&w, db.conninfo, (const char *const[]){"--config", path, NULL});
+	ck_assert(fastcgi_open(&slow, w.socket));
+	fastcgi_request(&request, 1, FASTCGI_KEEP, "GET", "/agents", NULL);
+	ck_assert(send_all(slow.fd, request.p, request.len));
+	ck_assert_int_gt(receive(slow.fd, &slow.in, PATIENCE_MS), 0);
+	reload(&w, "max-unread = 1\nrequest-timeout = 60s\n");
+	WAIT_FOR(said(&w, "\"answer_evicted\"") == 1);
+	fastcgi_close(&slow);
+	end(&w);
+	pg_drop(&db);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("reload");
@@ -150,5 +174,6 @@ int main(void)
 	tcase_add_loop_test(c, a_bad_value_keeps_what_was, 0, (int)(sizeof refused / sizeof refused[0]));
 	tcase_add_test(c, a_missing_file_keeps_what_was);
 	tcase_add_test(c, a_password_is_not_logged);
+	tcase_add_test(c, a_lower_bound_for_slow_readers_holds_for_those_there_are);
 	return run_suite(s);
 }

@@ -927,6 +927,8 @@ START_TEST(answer_that_is_read_for_longest_makes_room)
 	first->unread.since_us -= UNREAD_GRACE_US;
 	body_make(1 << 20);
 	fd = another_peer_asks();
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 0); /* not from within another's answer */
+	conns_relieve(cs);
 	ck_assert_uint_eq(above.sent[CONN_EVICTED], 1);
 	ck_assert_uint_eq(cs->count, 1);
 	ck_assert_ptr_eq(LIST_OBJECT(cs->all.next, struct conn, node), above.conn);
@@ -948,6 +950,7 @@ START_TEST(answers_of_one_body_and_young_ones_make_no_room)
 	else
 		body_make(1 << 20); /* young */
 	fd = another_peer_asks();
+	conns_relieve(cs);
 	ck_assert_uint_eq(above.sent[CONN_EVICTED], 0);
 	ck_assert_uint_eq(cs->count, 2);
 	(void)close(fd);
@@ -1070,6 +1073,48 @@ START_TEST(events_of_a_freed_connection_do_not_reach_it)
 }
 END_TEST
 
+START_TEST(bound_that_becomes_lower_needs_no_further_answer)
+{
+	struct conn *first = asks_and_reads_nothing();
+
+	cs->unread.most_bytes = 1 << 19;
+	conns_relieve(cs);
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 0); /* young */
+	first->unread.since_us -= UNREAD_GRACE_US;
+	conns_relieve(cs);
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 1);
+	ck_assert_uint_eq(cs->count, 0);
+	ck_assert_uint_eq(cs->unread.bytes, 0);
+}
+END_TEST
+
+/* The one that would have to make room stands behind the one that is drained, and answered while it is: it must still be there. ASan would tell. */
+START_TEST(draining_frees_no_connection_but_the_one_it_looks_at)
+{
+	struct conn *idle = LIST_OBJECT(cs->all.next, struct conn, node);
+	int fd = peer.fd;
+	struct conn *slow;
+
+	peer_open();
+	slow = asks_and_reads_nothing();
+	ck_assert_ptr_eq(idle->node.next, &slow->node);
+	slow->unread.since_us -= UNREAD_GRACE_US;
+	cs->unread.most_bytes = 1;
+	body_make(1 << 20);
+	(void)close(peer.fd);
+	peer.fd = fd;
+	peer_send_request(WIRE_KEEP, "/index");
+	conns_drain(cs);
+	ck_assert_uint_eq(above.requests, 2);
+	ck_assert_int_eq(idle->state, CONN_SENDING);
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 0);
+	ck_assert_uint_eq(cs->count, 2);
+	conns_relieve(cs);
+	ck_assert_uint_eq(above.sent[CONN_EVICTED], 1);
+	ck_assert_uint_eq(cs->count, 1);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, request_in_one_piece);
@@ -1111,6 +1156,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, draining_lets_a_half_request_become_whole);
 	tcase_add_test(tc, abandoning_counts_those_with_a_request);
 	tcase_add_test(tc, events_of_a_freed_connection_do_not_reach_it);
+	tcase_add_test(tc, bound_that_becomes_lower_needs_no_further_answer);
+	tcase_add_test(tc, draining_frees_no_connection_but_the_one_it_looks_at);
 }
 
 int main(void)

@@ -79,6 +79,7 @@ static void on_done(struct job *j, const struct job_result *r)
 
 	ck_assert(!in_submit);
 	ck_assert_int_eq(j->state, JOB_IDLE);
+	ck_assert(j->answered_us == 0 || j->answered_us >= j->sent_us);
 	w->done++;
 	w->place = outcomes++;
 	w->outcome = r->outcome;
@@ -898,6 +899,39 @@ START_TEST(estimate_follows_the_place_in_line)
 }
 END_TEST
 
+static struct fake_reply error_then_silence(void *user, int connection, const char *statement, const char *parameter)
+{
+	static const enum fake_act acts[] = {FAKE_ERROR, FAKE_SILENT, FAKE_ROWS};
+
+	(void)user;
+	(void)connection;
+	(void)statement;
+	(void)parameter;
+	return (struct fake_reply){acts[server.executions - 1], "40001"};
+}
+
+static bool has_two_executions(void *arg)
+{
+	(void)arg;
+	return server.executions == 2;
+}
+
+/* Its error is the answer to the first attempt; the second has none. */
+START_TEST(answer_of_an_earlier_attempt_is_none_to_the_next)
+{
+	server.on_execute = error_then_silence;
+	start();
+	submit(&works[0]);
+	ck_assert(loop_until(loop, has_two_executions, NULL));
+	ck_assert_int_eq(works[0].job.state, JOB_SENT);
+	ck_assert_int_eq(works[0].job.answered_us, 0);
+	fake_pg_drop(&server);
+	wait_outcomes(1);
+	ck_assert_int_eq(works[0].outcome, JOB_ROWS);
+	ck_assert_int_ge(works[0].job.answered_us, works[0].job.sent_us);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, results_come_in_order);
@@ -930,6 +964,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, closing_forgets_jobs);
 	tcase_add_test(tc, closing_in_the_midst_of_an_attempt_is_refused);
 	tcase_add_test(tc, estimate_follows_the_place_in_line);
+	tcase_add_test(tc, answer_of_an_earlier_attempt_is_none_to_the_next);
 }
 
 int main(void)

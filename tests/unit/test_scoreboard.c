@@ -28,6 +28,11 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
 
 #define NOW_US 1700000000000000LL
 
+/* The host has been up for as long. */
+#define UP_US 1000000000LL
+
+static const struct moment now = {UP_US, NOW_US};
+
 static char dir[64];
 static char path[80];
 static char reason[SCOREBOARD_REASON_BYTES];
@@ -48,7 +53,7 @@ static void teardown(void)
 
 static void open_shared(struct scoreboard *b)
 {
-	ck_assert(scoreboard_open(b, path, NOW_US, reason));
+	ck_assert(scoreboard_open(b, path, now, reason));
 	ck_assert_str_eq(reason, "");
 	ck_assert(scoreboard_is_shared(b));
 }
@@ -56,7 +61,7 @@ static void open_shared(struct scoreboard *b)
 /* Opens it in vain: the worker has one of its own, and knows why. */
 static void open_refused(struct scoreboard *b, const char *why)
 {
-	ck_assert(scoreboard_open(b, path, NOW_US, reason));
+	ck_assert(scoreboard_open(b, path, now, reason));
 	ck_assert(!scoreboard_is_shared(b));
 	ck_assert_msg(strstr(reason, why) != NULL, "%s", reason);
 	ck_assert_uint_eq(scoreboard_used(b), 1);
@@ -69,9 +74,9 @@ START_TEST(test_without_a_file_it_is_private)
 {
 	struct scoreboard a, b;
 
-	ck_assert(scoreboard_open(&a, "", NOW_US, reason));
+	ck_assert(scoreboard_open(&a, "", now, reason));
 	ck_assert_str_eq(reason, "");
-	ck_assert(scoreboard_open(&b, "", NOW_US, reason));
+	ck_assert(scoreboard_open(&b, "", now, reason));
 	ck_assert(!scoreboard_is_shared(&a));
 	ck_assert_uint_eq(scoreboard_used(&a), 1);
 	counter_add(&scoreboard_own(&a)->metrics.sent_bytes, 7);
@@ -130,7 +135,7 @@ START_TEST(test_a_dead_owner_s_slot_is_free_and_its_counters_stay)
 	if (owner == 0) {
 		struct scoreboard own;
 
-		if (!scoreboard_open(&own, path, NOW_US, reason) || own.own != 1)
+		if (!scoreboard_open(&own, path, now, reason) || own.own != 1)
 			_exit(1);
 		counter_add(&scoreboard_own(&own)->metrics.sent_bytes, 42);
 		if (write(ready[1], "x", 1) != 1)
@@ -173,7 +178,7 @@ START_TEST(test_workers_that_start_together)
 
 			(void)close(go[1]);
 			/* Its end starts all. */
-			if (read(go[0], &byte, 1) != 0 || !scoreboard_open(&b, path, NOW_US, reason))
+			if (read(go[0], &byte, 1) != 0 || !scoreboard_open(&b, path, now, reason))
 				_exit(1);
 			own = scoreboard_is_shared(&b) ? b.own : WORKERS;
 			if (write(slots[1], &own, sizeof(own)) != (ssize_t)sizeof(own))
@@ -328,6 +333,50 @@ START_TEST(test_all_slots_taken)
 }
 END_TEST
 
+/* The file may be older than the host's boot, with which monotonic time begins anew: a time in it may then be any. */
+/* Killed between getting room for the header and writing it. */
+START_TEST(test_a_file_that_was_not_finished_is_made_anew)
+{
+	static const char zeroes[4096];
+	struct scoreboard b;
+
+	write_file(zeroes, sizeof(zeroes), 0);
+	open_shared(&b);
+	scoreboard_close(&b);
+	ck_assert_int_eq(unlink(path), 0);
+	write_file("x", 1, sizeof(zeroes) - 1); /* somebody's all the same */
+	open_refused(&b, "another program's");
+	ck_assert_int_eq(unlink(path), 0);
+	write_file(zeroes, sizeof(zeroes), sizeof(zeroes));
+	open_refused(&b, "another program's");
+}
+END_TEST
+
+START_TEST(test_a_pool_that_begins_has_nothing_recent)
+{
+	struct scoreboard b[2];
+	struct metrics m;
+
+	for (unsigned i = 0; i < 2; i++) {
+		open_shared(&b[i]);
+		counter_add(&scoreboard_own(&b[i])->metrics.requests[METRICS_AGENTS][METRICS_200], 5);
+	}
+	scoreboard_close(&b[1]);
+	ck_assert_int_eq(slot_recent(scoreboard_slot(&b[0], 1), UP_US + 1, &m), 1);
+	open_shared(&b[1]); /* while the first is at work nothing is forgotten: of its own slot neither */
+	ck_assert_int_eq(slot_recent(scoreboard_slot(&b[1], 0), UP_US + 1, &m), 1);
+	ck_assert_uint_eq(metrics_requests(&m, 0), 5);
+	for (unsigned i = 0; i < 2; i++)
+		scoreboard_close(&b[i]);
+	open_shared(&b[0]);
+	ck_assert_int_eq(slot_recent(scoreboard_slot(&b[0], 0), UP_US + 1, &m), 1);
+	ck_assert_uint_eq(metrics_requests(&m, 0), 0);
+	ck_assert_int_eq(slot_recent(scoreboard_slot(&b[0], 1), UP_US + 1, &m), 0);
+	ck_assert_uint_eq(counter_read(&scoreboard_slot(&b[0], 1)->metrics.requests[METRICS_AGENTS][METRICS_200]), 5);
+	scoreboard_close(&b[0]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("scoreboard");
@@ -348,6 +397,8 @@ int main(void)
 	tcase_add_loop_test(tc, test_a_full_disk, 0, 2);
 	tcase_add_test(tc, test_a_held_header_is_not_waited_for_long);
 	tcase_add_test(tc, test_all_slots_taken);
+	tcase_add_test(tc, test_a_file_that_was_not_finished_is_made_anew);
+	tcase_add_test(tc, test_a_pool_that_begins_has_nothing_recent);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

@@ -90,15 +90,20 @@ START_TEST(test_a_text_is_never_torn)
 }
 END_TEST
 
+static struct moment at(int64_t us)
+{
+	return (struct moment){us, 1700000000000000LL + us};
+}
+
 START_TEST(test_a_successor_keeps_counters_only)
 {
-	slot_begin(slot, 11, SECOND_US, "1.0");
+	slot_begin(slot, 11, at(SECOND_US), "1.0");
 	ck_assert_uint_eq(counter_read(&slot->metrics.deaths), 0);
 	counter_add(&slot->metrics.requests[METRICS_INDEX][METRICS_200], 5);
 	counter_set(&slot->gauges.in_flight, 3);
 	slot_text_set(&slot->unready, str_of("database"));
 	slot_text_set(&slot->last_error, str_of("kept"));
-	slot_begin(slot, 12, 2 * SECOND_US, "1.1"); /* 11 was killed */
+	slot_begin(slot, 12, at(2 * SECOND_US), "1.1"); /* 11 was killed */
 	ck_assert_uint_eq(counter_read(&slot->metrics.requests[METRICS_INDEX][METRICS_200]), 5);
 	ck_assert_uint_eq(counter_read(&slot->metrics.starts), 2);
 	ck_assert_uint_eq(counter_read(&slot->metrics.deaths), 1);
@@ -111,7 +116,7 @@ START_TEST(test_a_successor_keeps_counters_only)
 	slot_text_get(&slot->last_error, text);
 	ck_assert_str_eq(text, "kept");
 	counter_set(&slot->ended_well, 1);
-	slot_begin(slot, 13, 3 * SECOND_US, "1.1");
+	slot_begin(slot, 13, at(3 * SECOND_US), "1.1");
 	ck_assert_uint_eq(counter_read(&slot->metrics.starts), 3);
 	ck_assert_uint_eq(counter_read(&slot->metrics.deaths), 1);
 }
@@ -131,7 +136,7 @@ START_TEST(test_recent_is_what_came_since_a_snapshot)
 	int64_t now_us = 1000 * SECOND_US, window_us;
 
 	counter_add(&slot->metrics.requests[METRICS_AGENTS][METRICS_200], 1000);
-	slot_begin(slot, 11, now_us, "1.0");
+	slot_begin(slot, 11, at(now_us), "1.0");
 	ck_assert_uint_eq(recent_requests(now_us + SECOND_US, &window_us), 0);
 	ck_assert_int_eq(window_us, SECOND_US);
 	for (int s = 1; s <= 300; s++) {
@@ -144,9 +149,36 @@ START_TEST(test_recent_is_what_came_since_a_snapshot)
 	/* Nobody has worked here for long. */
 	ck_assert_uint_eq(recent_requests(now_us + 500 * SECOND_US, &window_us), 0);
 	ck_assert_int_eq(window_us, 0);
-	/* The clock was set back. */
+	/* The host was booted since. */
+	slot_begin(slot, 12, at(now_us), "1.0");
+	counter_add(&slot->metrics.requests[METRICS_AGENTS][METRICS_200], 1);
+	ck_assert_uint_eq(recent_requests(now_us + SECOND_US, &window_us), 1);
 	ck_assert_uint_eq(recent_requests(now_us - 500 * SECOND_US, &window_us), 0);
 	ck_assert_int_eq(window_us, 0);
+}
+END_TEST
+
+/* Of zeroes, however soon after booting. */
+START_TEST(test_what_is_forgotten_is_not_recent)
+{
+	int64_t window_us;
+
+	slot_begin(slot, 11, at(10 * SECOND_US), "1.0");
+	counter_add(&slot->metrics.requests[METRICS_AGENTS][METRICS_200], 1);
+	ck_assert_uint_eq(recent_requests(11 * SECOND_US, &window_us), 1);
+	slot_forget_recent(slot);
+	ck_assert_uint_eq(recent_requests(11 * SECOND_US, &window_us), 0);
+	ck_assert_int_eq(window_us, 0);
+}
+END_TEST
+
+START_TEST(test_a_slot_has_durations_by_one_clock_and_its_start_by_the_other)
+{
+	slot_begin(slot, 11, (struct moment){5 * SECOND_US, 77 * SECOND_US}, "1.0");
+	ck_assert_uint_eq(counter_read(&slot->gauges.started_us), 77 * SECOND_US);
+	ck_assert_uint_eq(counter_read(&slot->gauges.turned_us), 5 * SECOND_US);
+	ck_assert_uint_eq(counter_read(&slot->snapshots[0].taken_us), 5 * SECOND_US);
+	ck_assert_uint_eq(counter_read(&slot->snapshots[1].taken_us), 5 * SECOND_US);
 }
 END_TEST
 
@@ -165,6 +197,8 @@ int main(void)
 	tcase_add_test(tc, test_a_text_is_never_torn);
 	tcase_add_test(tc, test_a_successor_keeps_counters_only);
 	tcase_add_test(tc, test_recent_is_what_came_since_a_snapshot);
+	tcase_add_test(tc, test_what_is_forgotten_is_not_recent);
+	tcase_add_test(tc, test_a_slot_has_durations_by_one_clock_and_its_start_by_the_other);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define NOW_US 1700000000000000LL
+#define UP_US 1000000000LL /* the monotonic clock then */
 #define SECOND_US 1000000LL
 #define WORKERS 3
 
@@ -23,6 +24,7 @@ static char dir[64];
 static char path[80];
 static struct scoreboard boards[WORKERS]; /* as many workers */
 static struct pool pool;
+static const struct moment now = {UP_US, NOW_US};
 
 static struct slot *slot_of(unsigned i)
 {
@@ -37,7 +39,7 @@ static void setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	(void)snprintf(path, sizeof(path), "%s/board", dir);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		ck_assert(scoreboard_open(&boards[i], path, NOW_US, reason));
+		ck_assert(scoreboard_open(&boards[i], path, now, reason));
 		ck_assert(scoreboard_is_shared(&boards[i]));
 		counter_set(&slot_of(i)->gauges.ready, 1);
 		counter_set(&slot_of(i)->gauges.database_connections, 1);
@@ -55,7 +57,7 @@ static void teardown(void)
 
 static void look(void)
 {
-	pool_read(&pool, &boards[0], NOW_US + SECOND_US);
+	pool_read(&pool, &boards[0], (struct moment){UP_US + SECOND_US, NOW_US + SECOND_US});
 }
 
 static void not_ready(unsigned i, const char *why)
@@ -112,7 +114,7 @@ START_TEST(test_a_slot_without_a_worker_has_counters_only)
 		char reason[SCOREBOARD_REASON_BYTES];
 		struct scoreboard b;
 
-		if (!scoreboard_open(&b, path, NOW_US, reason))
+		if (!scoreboard_open(&b, path, now, reason))
 			_exit(1);
 		counter_add(&scoreboard_own(&b)->metrics.sent_bytes, 11);
 		counter_set(&scoreboard_own(&b)->gauges.in_flight, 7);
@@ -125,7 +127,7 @@ START_TEST(test_a_slot_without_a_worker_has_counters_only)
 	ck_assert_uint_eq(counter_read(&pool.metrics.sent_bytes), 111);
 	ck_assert_uint_eq(counter_read(&pool.metrics.deaths), 1);
 	ck_assert_uint_eq(counter_read(&pool.metrics.starts), 4);
-	ck_assert(scoreboard_open(&boards[2], path, NOW_US, (char[SCOREBOARD_REASON_BYTES]){""}));
+	ck_assert(scoreboard_open(&boards[2], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
 	look();
 	ck_assert_uint_eq(counter_read(&pool.metrics.deaths), 1);
 	ck_assert_uint_eq(counter_read(&pool.metrics.starts), 5);
@@ -162,7 +164,7 @@ END_TEST
 
 START_TEST(test_a_worker_that_does_not_turn_is_stuck)
 {
-	counter_set(&slot_of(1)->gauges.turned_us, NOW_US - POOL_STUCK_US);
+	counter_set(&slot_of(1)->gauges.turned_us, UP_US - POOL_STUCK_US);
 	look();
 	ck_assert_uint_eq(pool.by_state[POOL_STUCK], 1);
 	ck_assert_uint_eq(pool.accepting, 2);
@@ -178,7 +180,7 @@ START_TEST(test_more_reasons_than_places)
 	for (unsigned i = 0; i < 4; i++) {
 		char why[16];
 
-		ck_assert(scoreboard_open(&more[i], path, NOW_US, (char[SCOREBOARD_REASON_BYTES]){""}));
+		ck_assert(scoreboard_open(&more[i], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
 		(void)snprintf(why, sizeof(why), "reason %u", i);
 		slot_text_set(&scoreboard_own(&more[i])->unready, str_of(why));
 		if (i < WORKERS)
@@ -421,13 +423,36 @@ START_TEST(test_the_page_says_when_it_is_of_one_worker)
 	struct scoreboard own;
 	struct body *b = body_new(16);
 
-	ck_assert(scoreboard_open(&own, "", NOW_US, (char[SCOREBOARD_REASON_BYTES]){""}));
-	pool_read(&pool, &own, NOW_US);
+	ck_assert(scoreboard_open(&own, "", now, (char[SCOREBOARD_REASON_BYTES]){""}));
+	pool_read(&pool, &own, now);
 	ck_assert_uint_eq(pool.workers, 1);
 	status_page(&pool, &own, b);
 	ck_assert_ptr_nonnull(memmem(b->data, b->len, "no scoreboard", 13));
 	scoreboard_close(&own);
 	body_unref(b);
+}
+END_TEST
+
+/* An hour forward or back: nobody is stuck for it, and what was recent still is. */
+START_TEST(test_a_step_of_the_wall_clock_changes_nothing)
+{
+	int64_t step_us = (_i == 0 ? 3600 : -3600) * SECOND_US;
+	char time[STATUS_TIME_BYTES];
+	json_t *o;
+
+	counter_add(&slot_of(0)->metrics.requests[METRICS_AGENTS][METRICS_200], 10);
+	pool_read(&pool, &boards[0], (struct moment){UP_US + SECOND_US, NOW_US + SECOND_US + step_us});
+	ck_assert_uint_eq(pool.by_state[POOL_IDLE], WORKERS);
+	ck_assert_int_eq(pool.recent_us, SECOND_US);
+	ck_assert_uint_eq(metrics_requests(&pool.recent, 0), 10);
+	o = status_json(&pool, &boards[0]);
+	status_time(NOW_US + SECOND_US + step_us, time);
+	ck_assert_str_eq(json_string_value(json_object_get(o, "time")), time);
+	for (unsigned i = 0; i < WORKERS; i++)
+		ck_assert_str_eq(
+			json_string_value(json_object_get(json_array_get(json_object_get(o, "worker_list"), i), "state")),
+			"idle");
+	json_decref(o);
 }
 END_TEST
 
@@ -479,6 +504,7 @@ int main(void)
 	tcase_add_test(tc, test_json_of_a_cut_line_is_a_string);
 	tcase_add_test(tc, test_the_page_is_well_formed_whatever_is_said);
 	tcase_add_test(tc, test_the_page_says_when_it_is_of_one_worker);
+	tcase_add_loop_test(tc, test_a_step_of_the_wall_clock_changes_nothing, 0, 2);
 	tcase_add_loop_test(tc, test_the_judge_of_pages, 0, sizeof(pages) / sizeof(pages[0]));
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);

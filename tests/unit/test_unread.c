@@ -116,6 +116,19 @@ START_TEST(all_that_share_a_body_go_until_it_is_free)
 }
 END_TEST
 
+START_TEST(an_answer_without_a_body_is_never_given_up)
+{
+	add(0, NULL);
+	age(0);
+	add(1, bodies[0]);
+	age(1);
+	add(2, bodies[1]);
+	ck_assert_ptr_eq(unread_excess(&unread), &answers[1]);
+	unread_remove(&unread, &answers[0]);
+	ck_assert_ptr_eq(unread_excess(&unread), &answers[1]);
+}
+END_TEST
+
 START_TEST(bytes_in_a_socket_are_those_not_read_yet)
 {
 	char buffer[100] = "";
@@ -148,6 +161,7 @@ int main(void)
 	tcase_add_test(tc, the_one_that_is_read_for_longest_goes);
 	tcase_add_test(tc, a_burst_is_no_slowness);
 	tcase_add_test(tc, all_that_share_a_body_go_until_it_is_free);
+	tcase_add_test(tc, an_answer_without_a_body_is_never_given_up);
 	tcase_add_test(tc, bytes_in_a_socket_are_those_not_read_yet);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
