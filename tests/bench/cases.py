@@ -1,5 +1,6 @@
 """What the tests of the rig in Python share: their runner, programs that hold a rig, and looks at what is left of one."""
 import contextlib
+import inspect
 import os
 import signal
 import subprocess
@@ -85,7 +86,7 @@ class Program:
         assert working == [], f"still running: {working}\n{self.said()}"
 
 
-# tell() is atomic: what it has told is whole.
+# tell() is atomic: what it has told is whole. A program waits as its test does, with await_().
 PREAMBLE = '''
 import os, pathlib, signal, subprocess, sys, time, types
 from rig import load, network, process, stack
@@ -102,7 +103,8 @@ class Rig(Rig):
         tell("janitor", self.janitor.pid)
         tell("directory", self.directory)
         return self
-'''
+
+''' + inspect.getsource(await_)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ class Server:
     """Listens on a Unix socket; `serve` gets each connection in a thread of its own."""
 
     def __init__(self, path, serve):
-        self.path, self.serve, self.errors = path, serve, []
+        self.path, self.serve, self.errors, self.served = path, serve, [], 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(1024)
@@ -50,6 +50,8 @@ class Server:
                 self.serve(connection)
         except (OSError, AssertionError) as error:
             self.errors.append(error)
+        # Here its connection is closed.
+        self.served += 1
 
     def close(self):
         # close() alone would leave accept() waiting.
@@ -417,9 +419,9 @@ def test_last_words():
         receive(connection, 1)
         connection.sendall(b"FATAL: so it is")
 
-    with between(serve, 100) as (proxy, _), proxy.connect() as client:
+    with between(serve, 100) as (proxy, server), proxy.connect() as client:
         client.sendall(b"x")
-        time.sleep(0.02)
+        await_(lambda: server.served, "the server does not go")
         try:
             for _ in range(50):
                 client.sendall(b"y" * 1000)
@@ -486,12 +488,12 @@ def test_full_and_gone():
     def serve(connection):
         send_what_goes(connection, noise(64 * MILLION, 7))
 
-    with between(serve, 5) as (proxy, _):
+    with between(serve, 5) as (proxy, server):
         idle = proxy.files()
         with proxy.connect() as client:
             client.sendall(b"x" * 1000)
             await_(lambda: proxy.memory_kb() and proxy.files() == idle + 2, "not connected")
-            time.sleep(1.5)
+            await_(lambda: server.served, "the server does not go")
             is_idle(proxy)
         await_(lambda: proxy.files() == idle, "descriptors are left open")
 

@@ -100,6 +100,7 @@ SLOW = UP.replace("clean_up(rig, 3)", "clean_up(rig, 3, sleeps=1)")
 
 
 def impatient(running):
+    """Somebody who asks ten times a second."""
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         running.send(number)
         time.sleep(0.1)
@@ -244,8 +245,7 @@ with Rig() as rig:
     (rig.directory / "below").mkdir()
     stubborn = subprocess.Popen(["/bin/sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done"], cwd=rig.directory / "below",
                                 start_new_session=True)
-    while not (rig.directory / "below/ready").exists():
-        time.sleep(0.01)
+    await_((rig.directory / "below/ready").exists, "the stubborn one does not come")
     tell("stubborn", stubborn.pid)
     signal.pause()
 '''
@@ -275,9 +275,8 @@ with Rig() as rig:
 def test_nohup():
     with program(THREE + UP, before=["/usr/bin/env", "--ignore-signal=HUP"]) as running:
         running.wait_for("up")
+        # The first that is not ignored tells the status: it would be 129.
         running.send(signal.SIGHUP)
-        time.sleep(0.3)
-        assert running.child.poll() is None, running.said()
         running.send(signal.SIGTERM)
         assert running.ended() == 143, running.said()
         running.left_nothing()
@@ -304,8 +303,7 @@ def test_load_generator_dies_with_the_rig():
         with program('''
 with Rig() as rig:
     child = load.start(["/usr/bin/sleep", "3600"])
-    while pathlib.Path(f"/proc/{child.pid}/comm").read_text() != "sleep\\n":
-        time.sleep(0.01)
+    await_(lambda: pathlib.Path(f"/proc/{child.pid}/comm").read_text() == "sleep\\n", "the load generator does not come")
     tell("child", child.pid)
     signal.pause()
 ''') as running:
@@ -347,15 +345,15 @@ def test_nothing_begins_when_the_rig_has_died_before():
 def test_janitor_waits_for_what_the_rig_was_running():
     """rig.run's command may be slow to die; what it makes then must be undone, too."""
     with program('''
-slow = """trap '' TERM; echo >"$TOLD/running"; sleep 1; echo >"$TOLD/thing" """
+slow = """trap '' TERM; echo "$$" >"$TOLD/running.new"; mv "$TOLD/running.new" "$TOLD/running"; sleep 1; echo >"$TOLD/thing" """
 with Rig() as rig:
     rig.at_end(lambda: None, ["/bin/rm", "-f", f"{os.environ['TOLD']}/thing"])
     rig.run(["/bin/sh", "-c", slow], None, "fails")
 ''') as running:
-        running.wait_for("running")
+        slow = int(running.wait_for("running"))
         running.send(signal.SIGKILL)
         running.ended()
-        time.sleep(1.5)
+        cases.await_(lambda: not process.alive(slow), "the command does not end")
         assert not (running.told / "thing").exists(), running.said()
 
 

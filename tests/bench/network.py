@@ -355,8 +355,7 @@ with Rig() as rig:
     tell("service")
     NullStack(rig, "null", 2, service, "/index")
     wrk = load.start([*link.client, "/usr/bin/wrk", "-t1", "-c4", "-d3600s", service.base_url + "/index"])
-    while pathlib.Path(f"/proc/{wrk.pid}/comm").read_text() != "wrk\\n":
-        time.sleep(0.01)
+    await_(lambda: pathlib.Path(f"/proc/{wrk.pid}/comm").read_text() == "wrk\\n", "wrk does not come")
     tell("up", wrk.pid)
     load.finish(wrk)
 '''
@@ -412,6 +411,7 @@ def test_end_by_kill_with_a_cluster_of_its_own():
 
 
 def test_impatient_ctrl_c():
+    """Ten times a second, for a second."""
     def end(running):
         for _ in range(10):
             running.send(signal.SIGINT)
@@ -421,6 +421,7 @@ def test_impatient_ctrl_c():
 
 
 def test_kill_during_the_clean_up():
+    """At a random moment of it."""
     def end(running):
         running.send(signal.SIGTERM)
         time.sleep(random.uniform(0, 0.8))
@@ -429,6 +430,7 @@ def test_kill_during_the_clean_up():
 
 
 def test_kill_while_the_link_is_made():
+    """At random moments."""
     for _ in range(3):
         def end(running):
             time.sleep(random.uniform(0, 0.1))
@@ -437,6 +439,7 @@ def test_kill_while_the_link_is_made():
 
 
 def test_kill_while_the_stack_starts():
+    """At random moments, early, later and late."""
     for delay in (0.05, random.uniform(0.1, 1), random.uniform(1, 3)):
         def end(running):
             time.sleep(delay)
@@ -445,6 +448,7 @@ def test_kill_while_the_stack_starts():
 
 
 def test_ctrl_c_while_the_stack_starts():
+    """At a random moment."""
     def end(running):
         time.sleep(random.uniform(0, 1.5))
         running.send(signal.SIGINT)

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 
-from .process import KitError
+from .process import KitError, await_
 from .stack import GOLDEN, PATHS, PROJECT
 
 # What a disturbance is shown under, unless a row says otherwise: requests a second.
@@ -59,6 +59,7 @@ class Load:
         self.stack, self.seconds = stack, seconds
         self.children, self.files = [], []
         self.mix = mix or MIX
+        before = stack.answered()
         for path, rate in self.mix.items():
             file = stack.home.new_file("pace")
             words = [str(PROJECT / "build/bench/pace"), "-c", str(connections), "-R", str(rate), "-d", f"{seconds or 3600}s",
@@ -69,7 +70,24 @@ class Load:
             self.files.append((path, file))
             self.children.append(stack.home.spawn(words + [stack.url(path)]))
         self.began = time.monotonic()
-        time.sleep(warmup + 0.3)
+        self._await_answers(before, dict.fromkeys(self.mix, 1))
+        # Each has begun; what is sent from the end of its warm-up on is counted.
+        time.sleep(warmup)
+
+    def _await_answers(self, before, wanted):
+        """Until so many more of each path were answered with 200. One that has ended says itself why."""
+        def are_there():
+            if any(child.poll() is not None for child in self.children):
+                return True
+            now = self.stack.answered()
+            return all(now[path] - before[path] >= count for path, count in wanted.items())
+        await_(are_there, f"the load is answered: {wanted} more than {before}", every=0.1)
+
+    def goes_on(self, seconds):
+        """Lets it run for that long and, on a busy machine, on, until as much as falls due in that time was answered with 200."""
+        before = self.stack.answered()
+        time.sleep(seconds)
+        self._await_answers(before, {path: max(1, int(rate * seconds)) for path, rate in self.mix.items()})
 
     def lasts(self):
         """Seconds since its start."""

@@ -22,6 +22,20 @@ def await_(condition, what, seconds=PATIENCE_S, every=0.02):
         time.sleep(every)
 
 
+def await_steady(number, what, still_s=1, within=0):
+    """Waits until a number has not moved by more than `within` for `still_s`, and returns it."""
+    value, since = number(), time.monotonic()
+
+    def is_steady():
+        nonlocal value, since
+        now = number()
+        if abs(now - value) > within:
+            value, since = now, time.monotonic()
+        return time.monotonic() - since >= still_s
+    await_(is_steady, what, every=0.05)
+    return value
+
+
 def _stat(pid):
     """The fields of /proc/PID/stat from the third (state) on, or None."""
     try:

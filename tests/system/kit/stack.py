@@ -1,6 +1,7 @@
 """Stacks through deploy/local, each in a folder of its own, on free ports."""
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -134,6 +135,14 @@ class Stack:
 
     def await_health(self):
         await_(lambda: self.is_whole() and self.is_ready(), f"the stack {self.name} is healthy")
+
+    def answered(self):
+        """How many requests of each path its workers have answered with 200, those that have ended included."""
+        counts = dict.fromkeys(PATHS, 0)
+        for path, count in re.findall(r'^agents_fcgi_requests_total{path="([^"]*)",code="200"} (\d+)$',
+                                      self.get("/metrics", self.admin).body.decode(), re.MULTILINE):
+            counts[path] = int(count)
+        return counts
 
     # --- its PostgreSQL ---
 

@@ -168,7 +168,7 @@ class Trial:
         return ratio
 
     def pause(self, mean):
-        """A random time, `mean` seconds on average."""
+        """A random time before an injection, `mean` seconds on average."""
         time.sleep(self.random.uniform(0.3, 1.7) * mean)
 
 

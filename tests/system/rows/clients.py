@@ -7,7 +7,7 @@ import time
 
 from kit import process
 from kit.load import Load, measure
-from kit.process import await_
+from kit.process import await_, await_steady
 from kit.stack import Peak, Stack, pool_memory_kb, run
 from kit.trial import Skip, row
 
@@ -48,6 +48,7 @@ def ten_thousand(t):
                 pids = process.children(stack.pid("nginx"))
                 counts = [process.descriptors(pid) for pid in pids]
                 clients, most = max(clients, sum(counts)), max([most] + counts + [process.descriptors(pid) for pid in stack.workers()])
+                # Until the next look.
                 time.sleep(0.2)
             t.judge(load.result())
             t.check(clients >= CLIENTS, f"nginx had {clients} descriptors, fewer than {CLIENTS} clients: were they there at once?")
@@ -124,12 +125,14 @@ def slow_reader(t):
         with Peak(stack) as peak:
             slow = [client(stack.port, "/agents_with_orm", 4096) for _ in range(100)]
             asked = time.monotonic()
+            # How long their memory is watched.
             time.sleep(2)
         never_kb = peak.kb
         with Peak(stack) as peak, Drip(stack.port, 120, "/agents_with_orm") as drip:
             # The kernel's and nginx's buffers are filled, and then nothing moves: nginx or the worker gives each up at its deadline.
             await_(lambda: sum(is_closed(s) for s in slow) == len(slow), "those that never read are given up", every=0.1)
             given_up_s = time.monotonic() - asked
+            # How long the drips last, at least.
             time.sleep(max(0, asked + 14 - time.monotonic()))
         drip_kb, evicted = peak.kb, stack.log("worker").count('"answer_evicted"')
         await_(lambda: sum(process.descriptors(pid) for pid in stack.workers()) <= descriptors + 64, "their connections are closed")
@@ -190,5 +193,6 @@ def leave(t, main, stack, count=1000):
     await_(lambda: sum(process.descriptors(pid) for pid in stack.workers()) <= before[0] + 64, "the descriptors are back", every=0.1)
     t.check(measure(stack, 1, {"/agents": 500}).failed == 0, "requests failed after it")
     t.check(during[2] > 0, "no query was under way when they left")
-    time.sleep(1)
+    # Beside the load, which goes on.
+    await_steady(lambda: pool_memory_kb(stack), "the memory is what it is after them", within=256)
     return before, during, numbers()

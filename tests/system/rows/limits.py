@@ -29,7 +29,7 @@ def no_descriptors(t):
     with Stack(t.home, "files", workers=2, options=options, database=database, before=before) as stack:
         load = Load(stack, {"/index": 500, "/agents": 300}, connections=16, timeout=20)
         with Prober(stack.port, "/agents", every=0.05) as prober:
-            time.sleep(0.5)
+            load.goes_on(0.5)
             opened = []
             for _ in range(2 * limit + 100):
                 s = socket.socket(socket.AF_UNIX)
@@ -39,13 +39,14 @@ def no_descriptors(t):
             await_(lambda: "RLIMIT_NOFILE" in stack.log("worker"), "a worker says that descriptors run out")
             live = [status_of(stack, "/health/live", stack.admin) for _ in range(5)]
             taken = max(process.descriptors(pid) for pid in stack.workers())
+            # How long they stay taken.
             time.sleep(deadline_s)
             for s in opened:
                 s.close()
             closed = time.monotonic()
             stack.await_health()
             recovered_s = time.monotonic() - closed
-            time.sleep(0.3)
+            load.goes_on(0.3)
         result = load.stop()
     t.judge_statuses(result, 502, 503, 504)
     problems_only(t, prober, "without descriptors")
@@ -133,7 +134,7 @@ def disk_full(t):
         except OSError:
             pass
     await_(lambda: os.statvfs(folder).f_bavail == 0, "the disk is full")
-    time.sleep(t.settings.seconds / 2)
+    load.goes_on(t.settings.seconds / 2)
     t.check(status_of(stack, "/health/ready", stack.admin) == 200, "not ready while the disk is full")
     full = len(stack.log("access"))
     fill.unlink()

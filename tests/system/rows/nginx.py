@@ -1,6 +1,5 @@
 """nginx that is told to read its configuration again."""
 import signal
-import time
 
 from kit import process
 from kit.load import Load
@@ -19,7 +18,7 @@ def nginx_reload(t):
         before = set(process.children(master))
         process.send(master, signal.SIGHUP)
         await_(lambda: set(process.children(master)) - before, "nginx has new workers")
-    time.sleep(1)
+    load.goes_on(1)
     result = load.stop()
     t.judge(result)
     t.check(process.alive(master), "nginx's master has ended")

@@ -28,7 +28,7 @@ def postgres_restart(t):
             stack.start_postgres()
             longest = max(longest, time.monotonic() - began)
             stack.await_health()
-        time.sleep(0.5)
+        load.goes_on(0.5)
         result = load.stop()
         if longest > deadline_s - 2:
             t.check(result.only(200, 503), f"after a restart of {longest:.1f} s: {result.faults()}")
@@ -77,9 +77,10 @@ def postgres_away(t):
         undisturbed = measure(stack, 2, OUTAGE_MIX, connections=100)
         load = Load(stack, OUTAGE_MIX, connections=1000, timeout=deadline_s + 20)
         with Prober(stack.port, "/agents") as prober:
-            time.sleep(0.5)
+            load.goes_on(0.5)
             began = time.monotonic()
             main.end_postgres()
+            # How long it is away.
             time.sleep(t.settings.seconds)
             (main.run_dir / "postgres.log").write_bytes(b"")
             seen = []
@@ -92,7 +93,7 @@ def postgres_away(t):
             main.start_postgres()
             watcher.join()
             stack.await_health()
-            time.sleep(1)
+            load.goes_on(1)
         judge_outage(t, deadline_s, load, prober, began, seen[0] if seen else began, undisturbed, (503,))
 
 
@@ -124,14 +125,15 @@ def postgres_silent(t):
         undisturbed = measure(stack, 2, OUTAGE_MIX, connections=100)
         load = Load(stack, OUTAGE_MIX, connections=1000, timeout=deadline_s + 20)
         with Prober(stack.port, "/agents") as prober:
-            time.sleep(0.5)
+            load.goes_on(0.5)
             began = time.monotonic()
             relay.silence()
+            # How long it is silent.
             time.sleep(t.settings.seconds + deadline_s)
             relay.heal()
             back = time.monotonic()
             stack.await_health()
-            time.sleep(1)
+            load.goes_on(1)
         judge_outage(t, deadline_s, load, prober, began, back, undisturbed, (503, 504))
 
 
@@ -162,7 +164,7 @@ def silent_host(t):
                                    "application_name = 'agents-fcgi'")
                 await_(stack.is_ready, "the pool is ready again", every=0.05)
                 longest = max(longest, time.monotonic() - cut)
-            time.sleep(0.5)
+            load.goes_on(0.5)
             t.judge(load.stop())
             t.figure(f"the second host serves {longest:.1f} s after a cut (connect time-out 2 s), start {started_s:.1f} s")
             t.time(longest <= 4, f"the reachable host was used only after {longest:.1f} s")
@@ -199,11 +201,12 @@ def silent_resolver(t):
                 hosts.write_text("127.0.0.1 localhost\n", encoding="ascii")
                 home.stack().sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'benchmarks' AND "
                                  "application_name = 'agents-fcgi'")
+                # How long the name is unknown.
                 time.sleep(t.settings.seconds + 1)
                 hosts.write_text(known, encoding="ascii")
                 back = time.monotonic()
                 stack.await_health()
-                time.sleep(0.5)
+                load.goes_on(0.5)
             server.setblocking(False)
             try:
                 asked = bool(server.recv(512))

@@ -5,7 +5,7 @@ import time
 
 from kit import fastcgi, process
 from kit.load import Load
-from kit.process import await_
+from kit.process import await_, await_steady
 from kit.stack import Stack
 from kit.trial import row
 
@@ -67,13 +67,14 @@ class Faults:
             fastcgi.last_word(self.stack.socket, WRONG_RECORDS[name][0], 30, half_close=True)
 
     def lock(self):
+        """For a random time."""
         with self.main.session() as session:
             session.run("BEGIN; LOCK TABLE agentfeatures IN ACCESS EXCLUSIVE MODE")
             time.sleep(self.t.random.uniform(0.05, 0.5))
             session.run("COMMIT")
 
     def stop_and_go(self):
-        """For less than anybody's time-out."""
+        """For a random time, less than anybody's time-out."""
         victim = self.t.random.choice(self._others())
         process.send(victim, signal.SIGSTOP)
         time.sleep(self.t.random.uniform(0.05, 0.5))
@@ -100,13 +101,13 @@ def soak(t):
                 counts[fault.__name__] += 1
                 t.pause(0.5)
             stack.await_health()
-            time.sleep(0.5)
+            load.goes_on(0.5)
             t.judge(load.stop())
             faults.reload_nginx()
             await_(lambda: len(process.children(stack.pid("nginx"))) <= os.cpu_count(), "nginx's old workers end")
-            # An idle loop trims its memory half a second later.
-            time.sleep(1)
-            return sum(process.memory_kb(pid) for pid in spared), sum(process.descriptors(pid) for pid in spared)
+            # An idle loop trims its memory half a second later, if this machine lets it.
+            return (await_steady(lambda: sum(process.memory_kb(pid) for pid in spared), "the memory is what it is at rest"),
+                    await_steady(lambda: sum(process.descriptors(pid) for pid in spared), "the descriptors are those at rest"))
         # All of them once, and a third of the time, are the warm-up.
         before = phase(t.settings.soak_seconds / 3, faults.all)
         after = phase(t.settings.soak_seconds * 2 / 3)

@@ -35,10 +35,11 @@ def lock(t, main, database, share):
                 age = watcher.run("SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0) FROM pg_stat_activity "
                                   "WHERE datname = 'locked' AND state = 'active' AND application_name = 'agents-fcgi'")
                 oldest = max(oldest, float(age[0]))
+                # Until the next look.
                 time.sleep(0.05)
             locker.run("COMMIT")
             stack.await_health()
-            time.sleep(0.3)
+            load.goes_on(0.3)
         result = load.stop()
     index, agents = result.of("/index"), result.of("/agents")
     t.check(index.failed == 0 and index.good > 0, f"/index suffered: {index.faults()}")
@@ -157,6 +158,7 @@ class Snapshots:
                              f"INSERT INTO agentfeatures (numgroup, number, passwd, context, language, description) SELECT 1, "
                              f"(9000 + i)::text, '', '', '', '' FROM generate_series(1, {self.number % 3}) AS i; "
                              f"UPDATE agentfeatures SET description = 'm{self.number}'; COMMIT")
+            # The pace of the commits.
             time.sleep(0.002)
 
     def read(self, _):

@@ -41,7 +41,7 @@ def upgrade(t):
         after = stack.workers()
         t.check(not before & set(after), f"round {number}: workers of before are left")
         t.check(all(is_program_of(pid, stack.run_dir / "agents-fcgi") for pid in after), f"round {number}: a worker runs the old program")
-    time.sleep(0.5)
+    load.goes_on(0.5)
     t.judge(load.stop())
     t.figure(f"{t.settings.injections} upgrades of {stack.worker_count} workers, {longest:.1f} s at most")
 
@@ -72,7 +72,7 @@ def broken_upgrade(t):
         await_(stack.is_whole, f"the pool is whole after a worker that {name}")
         lost = before - set(stack.workers())
         t.check(len(lost) <= (where != "check"), f"a worker that {name} cost {len(lost)} of {len(before)} workers")
-    time.sleep(0.5)
+    load.goes_on(0.5)
     t.judge(load.stop())
     t.figure(f"{len(BROKEN)} broken binaries refused: 3 by the check, 2 at the first worker")
 

@@ -21,7 +21,7 @@ def kill_worker(t):
         killed = time.monotonic()
         process.send(victim, signal.SIGKILL)
         longest = max(longest, stack.seconds_until_whole(killed, [victim]))
-    time.sleep(0.5)
+    load.goes_on(0.5)
     t.judge(load.stop())
     t.figure(f"{t.settings.injections} kills, whole again after {longest * 1000:.0f} ms at most")
     t.time(longest <= 1, f"the pool was whole again only after {longest:.2f} s")
@@ -32,10 +32,11 @@ def stopped_worker(t, deadline_s):
     database = t.home.stack().conninfo()
     with Stack(t.home, "stuck", options=f"--request-timeout={deadline_s}s", database=database) as stack:
         load = Load(stack, timeout=deadline_s + 20)
-        time.sleep(1)
+        load.goes_on(1)
         victim = t.random.choice(sorted(stack.workers()))
         at_most = process.descriptors(victim)
         process.send(victim, signal.SIGSTOP)
+        # How long it stands still.
         time.sleep(deadline_s + 2)
         process.send(victim, signal.SIGCONT)
         stack.await_health()
@@ -84,7 +85,7 @@ def kill_multiwatch(t):
     await_(lambda: "ready: " in output.read_text(encoding="utf-8") or child.poll() is not None, "make run is ready")
     stack.await_health()
     load = Load(stack)
-    time.sleep(1)
+    load.goes_on(1)
     killed = time.monotonic()
     process.send(stack.pid("pool"), signal.SIGKILL)
     await_(lambda: child.poll() is not None, "make run ends when multiwatch is killed")
@@ -116,7 +117,7 @@ def kill_all_workers(t):
             for pid in victims:
                 process.send(pid, signal.SIGKILL)
             longest = max(longest, stack.seconds_until_whole(killed, victims))
-        time.sleep(0.5)
+        load.goes_on(0.5)
     result = load.stop()
     t.judge_statuses(result, 502, 503)
     bad = [answer.status for answer in prober.answers() if answer.status != 200 and not answer.is_problem()]

@@ -56,6 +56,7 @@ def pieces(t, stack):
         for i in range(len(data)):
             s.sendall(data[i:i + 1])
             if i % 16 == 0:
+                # How slowly they come.
                 time.sleep(0.001)
         said = b""
         while more := s.recv(1 << 16):
