@@ -1,54 +1,14 @@
 /*
- * What an operator sees: readiness, metrics and status of the pool, whichever worker answers; log lines that can be followed.
+ * What an operator sees: readiness, metrics and status of the pool, whichever worker answers.
  */
 #include "../unit/html.h"
-#include "http.h"
 #include "pg.h"
-#include "worker.h"
+#include "series.h"
+#include "team.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define NOWHERE "host=/nonexistent dbname=nothing user=nobody"
-#define MOST 4
-
-/* Workers that share a scoreboard. Each has a socket of its own, so that a test says who answers. */
-struct team {
-	struct worker w[MOST];
-	int count;
-	char board[108];
-	char option[128];
-};
-
-static void team_begin(struct team *t)
-{
-	*t = (struct team){0};
-	(void)snprintf(t->board, sizeof t->board, "%s/board-%d", env_need("RUN_DIR"), (int)getpid());
-	(void)snprintf(t->option, sizeof t->option, "--scoreboard=%s", t->board);
-	(void)unlink(t->board);
-}
-
-/* One more, which has answered one request for /index. */
-static struct worker *team_add(struct team *t, const char *database, const char *more)
-{
-	struct worker *w = &t->w[t->count++];
-
-	worker_start(w, database, (const char *const[]){t->option, more, NULL});
-	return w;
-}
-
-static void team_end(struct team *t)
-{
-	for (int i = 0; i < t->count; i++) {
-		if (t->w[i].pid != 0)
-			worker_end(&t->w[i]);
-	}
-	(void)unlink(t->board);
-}
 
 static void kill_worker(struct worker *w)
 {
@@ -56,30 +16,6 @@ static void kill_worker(struct worker *w)
 	ck_assert_int_eq(worker_wait(w), -1);
 	worker_remove_files(w);
 }
-
-/* The value of a series in a text of metrics; -1: it is not there exactly once. */
-static double in_metrics(const char *text, const char *series)
-{
-	BYTES wanted = {0};
-	const char *at;
-
-	bytes_printf(&wanted, "\nagents_fcgi_%s ", series);
-	at = text != NULL ? strstr(text, wanted.p) : NULL;
-	if (at == NULL || strstr(at + 1, wanted.p) != NULL)
-		return -1.;
-	return strtod(at + wanted.len, NULL);
-}
-
-/* As this worker sees it. */
-static double metric(const struct worker *w, const char *series)
-{
-	ANSWER a = worker_admin(w, "/metrics");
-
-	assert_status(a, 200);
-	return in_metrics(a.body.p, series);
-}
-
-#define assert_metric(w, series, expected) ck_assert_double_eq(metric(w, series), expected)
 
 static bool ready_says(const struct worker *w, int status, const char *text)
 {
@@ -152,9 +88,7 @@ START_TEST(a_killed_worker_s_counts_stay)
 {
 	struct team t;
 
-	team_begin(&t);
-	team_add(&t, NOWHERE, NULL);
-	team_add(&t, NOWHERE, NULL);
+	team_begin_two(&t);
 	ask(&t.w[1], "/index", 20, 200);
 	kill_worker(&t.w[1]);
 	assert_metric(&t.w[0], "requests_total{path=\"/index\",code=\"200\"}", 22.);
@@ -284,9 +218,7 @@ START_TEST(a_stopped_worker_is_stuck)
 {
 	struct team t;
 
-	team_begin(&t);
-	team_add(&t, NOWHERE, NULL);
-	team_add(&t, NOWHERE, NULL);
+	team_begin_two(&t);
 	ck_assert_int_eq(kill(t.w[1].pid, SIGSTOP), 0);
 	WAIT_FOR(metric(&t.w[0], "workers{state=\"stuck\"}") == 1.);
 	ck_assert(ready_says(&t.w[0], 503, "stuck"));
@@ -314,9 +246,7 @@ START_TEST(status_names_workers_and_the_last_error)
 	int pids = 0, shared, total;
 	struct team t;
 
-	team_begin(&t);
-	team_add(&t, NOWHERE, NULL);
-	team_add(&t, NOWHERE, NULL);
+	team_begin_two(&t);
 	ck_assert_int_eq(list_length(&t.w[0]), 2);
 	WAIT_FOR(worker_log_has(&t.w[1], "database_unreachable"));
 	ANSWER a = worker_admin(&t.w[0], "/status.json");
@@ -382,276 +312,6 @@ START_TEST(a_limit_of_file_sizes_ends_no_worker)
 }
 END_TEST
 
-/* --- through nginx --- */
-
-static const char *const admin_paths[] = {"/metrics", "/status", "/status.json", "/health/live", "/health/ready"};
-
-START_TEST(admin_paths_through_nginx)
-{
-	ANSWER a = http_admin("GET", admin_paths[_i]);
-	ANSWER head = http_admin("HEAD", admin_paths[_i]);
-	ANSWER post = http_admin("POST", admin_paths[_i]);
-	ANSWER public = http_get(admin_paths[_i]);
-
-	assert_status(a, 200);
-	assert_header(a, "Cache-Control", "no-store");
-	ck_assert_int_eq(answer_header_count(&a, "X-Request-Id"), 1);
-	ck_assert_int_eq(answer_header_count(&a, "X-Frame-Options"), 1);
-	ck_assert_int_eq(answer_header_count(&a, "Content-Security-Policy"), 1);
-	/* Only the page may have a style of its own. */
-	ck_assert_int_eq(strstr(answer_header(&a, "Content-Security-Policy"), "style-src") != NULL, _i == 1);
-	assert_status(head, 200);
-	assert_body(head, "", 0);
-	assert_problem(post, 405);
-	assert_problem(public, 404);
-}
-END_TEST
-
-/* Prometheus' own judge, where it is installed. */
-START_TEST(promtool_accepts_the_metrics)
-{
-	BYTES file = {0};
-	BYTES command = {0};
-	FILE *f;
-
-	if (shell("command -v promtool >/dev/null") != 0) {
-		(void)puts("promtool is not installed, so the metrics were not shown to it");
-		return;
-	}
-	ANSWER index = http_get("/agents");
-	ANSWER a = http_admin("GET", "/metrics");
-
-	assert_status(index, 200);
-	assert_status(a, 200);
-	bytes_printf(&file, "%s/metrics-%d", env_need("RUN_DIR"), (int)getpid());
-	f = fopen(file.p, "we");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(a.body.p, 1, a.body.len, f), a.body.len);
-	ck_assert_int_eq(fclose(f), 0);
-	bytes_printf(&command, "promtool check metrics <'%s' >&2", file.p);
-	ck_assert_int_eq(shell(command.p), 0);
-	(void)unlink(file.p);
-}
-END_TEST
-
-static double pool_metric(const char *series)
-{
-	ANSWER a = http_admin("GET", "/metrics");
-
-	return in_metrics(a.body.p, series);
-}
-
-/* One of the stack's workers; 0 for none. */
-static pid_t some_worker(void)
-{
-	ANSWER a = http_admin("GET", "/status.json");
-	json_t *o = answer_json(&a);
-	json_t *list = json_object_get(o, "worker_list");
-	pid_t pid = (pid_t)json_integer_value(json_object_get(json_array_get(list, 0), "pid"));
-
-	json_decref(o);
-	return pid;
-}
-
-START_TEST(the_stack_s_pool_counts_over_deaths)
-{
-	static const char series[] = "requests_total{path=\"/index\",code=\"200\"}";
-	double before, deaths = pool_metric("worker_deaths_total");
-	struct http h;
-	pid_t pid;
-
-	WAIT_FOR(pool_metric("workers_ready") == 4.);
-	before = pool_metric(series);
-	http_open(&h);
-	for (int i = 0; i < 50; i++) {
-		/* Now and then on a new connection. */
-		ANSWER a = i % 10 == 0 ? http_get("/index") : (struct answer){0};
-		BYTES url = {0};
-
-		bytes_printf(&url, "%s/index", env_need("BASE_URL"));
-		ANSWER b = http_exchange(&h, "GET", url.p, NULL);
-
-		ck_assert(a.status == 200 || i % 10 != 0);
-		assert_status(b, 200);
-	}
-	http_close(&h);
-	ck_assert_double_eq(pool_metric(series), before + 55.);
-	pid = some_worker();
-	ck_assert_int_gt(pid, 1);
-	ck_assert_int_eq(kill(pid, SIGKILL), 0);
-	WAIT_FOR(kill(pid, 0) != 0); /* or nginx may send it one more request, and log that */
-	WAIT_FOR(pool_metric("worker_deaths_total") == deaths + 1.);
-	WAIT_FOR(pool_metric("workers_ready") == 4.);
-	ck_assert_double_eq(pool_metric("worker_deaths_total"), deaths + 1.);
-	ck_assert_double_eq(pool_metric(series), before + 55.);
-}
-END_TEST
-
-/* --- logs --- */
-
-/* The first line of a log with both texts, as JSON; NULL: none. The caller owns it. */
-static json_t *line_with(const char *path, const char *a, const char *b)
-{
-	BYTES log = {0};
-	json_t *found = NULL;
-
-	if (!file_read(path, &log))
-		return NULL;
-	for (char *line = log.p; found == NULL && line != NULL && *line != '\0';) {
-		char *end = strchr(line, '\n');
-
-		if (end == NULL)
-			break;
-		*end = '\0';
-		if (strstr(line, a) != NULL && strstr(line, b) != NULL)
-			found = json_loads(line, 0, NULL);
-		line = end + 1;
-	}
-	return found;
-}
-
-static double real(const json_t *o, const char *key)
-{
-	ck_assert_msg(json_is_number(json_object_get(o, key)), "no %s", key);
-	return json_number_value(json_object_get(o, key));
-}
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
-#define TRACE_ID "4bf92f3577b34da6a3ce929d0e0e4736"
-#define TRACEPARENT "00-" TRACE_ID "-00f067aa0ba902b7-01"
-
-START_TEST(a_slow_request_says_where_its_time_went)
-{
-	struct pg db;
-	struct worker w;
-	json_t *line = NULL;
-
-	pg_create_default(&db);
-	worker_start_ready(&w, db.conninfo, (const char *const[]){"--slow-log=0ms", NULL});
-	ANSWER a = worker_call(&w, "GET", "/agents", (const struct fastcgi_param[]){{"HTTP_TRACEPARENT", TRACEPARENT}, {0}});
-	ANSWER b = worker_call(&w, "GET", "/agents_with_orm", (const struct fastcgi_param[]){{"HTTP_TRACEPARENT", "00-zz"}, {0}});
-
-	assert_status(a, 200);
-	assert_status(b, 200);
-	WAIT_FOR((line = line_with(w.log, "slow_request", "\"/agents\"")) != NULL);
-	ck_assert_str_eq(text(line, "trace_id"), TRACE_ID);
-	ck_assert_str_eq(text(line, "parent_id"), "00f067aa0ba902b7");
-	ck_assert_str_eq(text(line, "request_id"), FASTCGI_REQUEST_ID);
-	ck_assert_double_gt(real(line, "query_ms"), 0.);
-	ck_assert_double_ge(real(line, "waiting_ms"), 0.);
-	ck_assert_double_ge(real(line, "render_ms"), 0.);
-	ck_assert_double_ge(real(line, "write_ms"), 0.);
-	/* To the precision in which they are written. */
-	ck_assert_double_eq_tol(real(line, "waiting_ms") + real(line, "query_ms") + real(line, "render_ms") +
-					real(line, "write_ms"),
-				real(line, "ms"), 0.01 + 1e-4 * real(line, "ms"));
-	json_decref(line);
-	WAIT_FOR((line = line_with(w.log, "slow_request", "\"/agents_with_orm\"")) != NULL);
-	ck_assert_ptr_null(json_object_get(line, "trace_id"));
-	json_decref(line);
-	/* One that needs no query has waited for none. */
-	ck_assert_ptr_nonnull(line = line_with(w.log, "slow_request", "\"/index\""));
-	ck_assert_double_eq(real(line, "waiting_ms") + real(line, "query_ms"), 0.);
-	json_decref(line);
-	worker_end(&w);
-	pg_drop(&db);
-}
-END_TEST
-
-/* From a client's traceparent and X-Request-Id to nginx's line and the worker's. */
-START_TEST(a_request_can_be_followed_through_both_logs)
-{
-	static const char *const headers[] = {"traceparent: " TRACEPARENT, NULL};
-	PGconn *conn = PQconnectdb("");
-	json_t *line = NULL;
-	BYTES id = {0};
-
-	ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
-	/* Longer than the stack's slow-log, shorter than its request-timeout. */
-	pg_exec(conn, "BEGIN; LOCK TABLE agentfeatures IN ACCESS EXCLUSIVE MODE");
-	ck_assert_int_eq(PQsendQuery(conn, "SELECT pg_sleep(2); COMMIT"), 1);
-	ANSWER a = http_public("GET", "/agents", headers);
-
-	assert_status(a, 200);
-	PQfinish(conn);
-	bytes_text(&id, answer_header(&a, "X-Request-Id"));
-	WAIT_FOR((line = line_with(env_need("WORKER_LOG"), "slow_request", id.p)) != NULL);
-	ck_assert_str_eq(text(line, "trace_id"), TRACE_ID);
-	ck_assert_double_ge(real(line, "query_ms"), 900.);
-	json_decref(line);
-	WAIT_FOR((line = line_with(env_need("ACCESS_LOG_FILE"), "\"/agents\"", id.p)) != NULL);
-	ck_assert_str_eq(text(line, "traceparent"), TRACEPARENT);
-	ck_assert_double_ge(strtod(text(line, "upstream_time"), NULL), 0.9);
-	ck_assert_double_ge(strtod(text(line, "upstream_header_time"), NULL), 0.9);
-	ck_assert_str_ne(text(line, "upstream_connect_time"), "");
-	json_decref(line);
-}
-END_TEST
-
-/* Lines about failed requests, and what they say was left out. */
-static int accounted(const struct worker *w, int *lines)
-{
-	BYTES log = {0};
-	int sum = 0;
-
-	*lines = 0;
-	(void)file_read(w->log, &log);
-	for (char *p = log.p; p != NULL && (p = strstr(p, "\"request_failed\"")) != NULL; p++) {
-		const char *end = strchr(p, '\n'), *suppressed = strstr(p, "\"suppressed\":");
-
-		if (memmem(p, end != NULL ? (size_t)(end - p) : 0, "\"status\":", 9) != NULL)
-			++*lines;
-		if (suppressed != NULL && end != NULL && suppressed < end)
-			sum += (int)strtol(suppressed + strlen("\"suppressed\":"), NULL, 10);
-	}
-	return sum + *lines;
-}
-
-START_TEST(a_flood_of_failures_is_few_lines)
-{
-	enum { FAILURES = 1000 };
-	struct fastcgi f, waiting;
-	struct pg db;
-	struct worker w;
-	int lines, rounds;
-	int64_t start_ms;
-
-	pg_create_default(&db);
-	worker_start_ready(&w, db.conninfo, (const char *const[]){"--max-waiting=1", "--request-timeout=60s", NULL});
-	pg_exec(db.conn, "BEGIN; LOCK TABLE agentfeatures IN ACCESS EXCLUSIVE MODE");
-	worker_send(&w, &waiting, "/agents");
-	ck_assert(fastcgi_open(&f, w.socket));
-	start_ms = now_ms();
-	for (int i = 0; i < FAILURES; i++) {
-		ANSWER a = fastcgi_exchange(&f, FASTCGI_KEEP, "GET", "/agents", NULL);
-
-		assert_status(a, 503);
-	}
-	rounds = (int)((now_ms() - start_ms) / 1000) + 2;
-	WAIT_FOR(accounted(&w, &lines) == FAILURES);
-	ck_assert_int_ge(lines, 20);
-	ck_assert_int_le(lines, 20 * rounds); /* twenty in a second */
-	assert_metric(&w, "requests_refused_total{reason=\"full\"}", FAILURES);
-	assert_metric(&w, "requests_total{path=\"/agents\",code=\"503\"}", FAILURES);
-	assert_metric(&w, "log_lines_total{level=\"warn\"}", FAILURES);
-	assert_metric(&w, "log_lines_suppressed_total", FAILURES - lines);
-	pg_exec(db.conn, "COMMIT");
-	ANSWER a = fastcgi_answer(&waiting, 1, false);
-
-	assert_status(a, 200);
-	fastcgi_close(&waiting);
-	fastcgi_close(&f);
-	worker_end(&w);
-	pg_drop(&db);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("admin");
@@ -666,11 +326,5 @@ int main(void)
 	tcase_add_test(c, status_names_workers_and_the_last_error);
 	tcase_add_loop_test(c, without_a_scoreboard_a_worker_answers_for_itself, 0, 3);
 	tcase_add_test(c, a_limit_of_file_sizes_ends_no_worker);
-	tcase_add_loop_test(c, admin_paths_through_nginx, 0, (int)(sizeof admin_paths / sizeof admin_paths[0]));
-	tcase_add_test(c, promtool_accepts_the_metrics);
-	tcase_add_test(c, the_stack_s_pool_counts_over_deaths);
-	tcase_add_test(c, a_slow_request_says_where_its_time_went);
-	tcase_add_test(c, a_request_can_be_followed_through_both_logs);
-	tcase_add_test(c, a_flood_of_failures_is_few_lines);
 	return run_suite(s);
 }

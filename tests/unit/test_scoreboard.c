@@ -302,10 +302,10 @@ START_TEST(test_a_full_disk)
 }
 END_TEST
 
-/* Somebody holds the header and does not let go (a stopped process): starting must not hang. */
-START_TEST(test_a_held_header_is_not_waited_for_long)
+/* Opens it while somebody else holds bytes of it; `len` 0: all from there on. */
+static void open_refused_while_held(off_t start, off_t len, const char *why)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
 	struct scoreboard b;
 	int fd;
 
@@ -313,23 +313,20 @@ START_TEST(test_a_held_header_is_not_waited_for_long)
 	scoreboard_close(&b);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &l), 0);
-	open_refused(&b, "cannot be locked");
+	open_refused(&b, why);
 	(void)close(fd);
+}
+
+/* Somebody holds the header and does not let go (a stopped process): starting must not hang. */
+START_TEST(test_a_held_header_is_not_waited_for_long)
+{
+	open_refused_while_held(0, 1, "cannot be locked");
 }
 END_TEST
 
 START_TEST(test_all_slots_taken)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 4096};
-	struct scoreboard b;
-	int fd;
-
-	open_shared(&b);
-	scoreboard_close(&b);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &l), 0);
-	open_refused(&b, "no free slot");
-	(void)close(fd);
+	open_refused_while_held(4096, 0, "no free slot");
 }
 END_TEST
 
