@@ -65,18 +65,6 @@ static void describe(const char *message, char *reason)
 	(void)snprintf(reason, CONNINFO_REASON_BYTES, "libpq cannot parse it");
 }
 
-bool conninfo_check(const char *conninfo, char reason[CONNINFO_REASON_BYTES])
-{
-	char *message = NULL;
-	PQconninfoOption *parsed = PQconninfoParse(conninfo, &message);
-
-	if (parsed == NULL)
-		describe(message, reason);
-	PQconninfoFree(parsed);
-	PQfreemem(message);
-	return parsed != NULL;
-}
-
 /* A dbname that libpq would take for a whole connection string of its own. */
 static bool is_nested(const PQconninfoOption *p)
 {
@@ -100,6 +88,33 @@ bool conninfo_has_secret(const char *conninfo)
 		secret = secret || is_secret(p);
 	PQconninfoFree(parsed);
 	return secret;
+}
+
+/* In a URI %XX can stand for any. Printed as it is, %0A would begin a line of its own. */
+static bool has_control(const char *value)
+{
+	for (const char *c = value; *c != '\0'; c++)
+		if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7F)
+			return true;
+	return false;
+}
+
+bool conninfo_check(const char *conninfo, char reason[CONNINFO_REASON_BYTES])
+{
+	char *message = NULL;
+	const char *named = NULL;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &message);
+
+	if (parsed == NULL)
+		describe(message, reason);
+	for (const PQconninfoOption *p = parsed; p != NULL && p->keyword != NULL; p++)
+		if (p->val != NULL && !is_secret(p) && has_control(p->val))
+			named = p->keyword;
+	if (named != NULL)
+		(void)snprintf(reason, CONNINFO_REASON_BYTES, "a control character in its %s", named);
+	PQconninfoFree(parsed);
+	PQfreemem(message);
+	return parsed != NULL && named == NULL;
 }
 
 /* Space at an end belongs to the last value of a URI, but a reader of `name = value` lines takes it away. */

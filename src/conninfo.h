@@ -11,7 +11,7 @@
 /* Longest reason, with its NUL. */
 #define CONNINFO_REASON_BYTES 160
 
-/* Whether libpq can parse it ("" can be parsed). Where not, `reason` says what is wrong, in words of our own: libpq's message quotes the string. */
+/* Whether libpq can parse it ("" can be parsed), and no value but a secret has control characters. Where not, `reason` says what is wrong, in words of our own: libpq's message quotes the string. */
 bool conninfo_check(const char *conninfo, char reason[CONNINFO_REASON_BYTES]);
 
 /* Whether it has a value for password or sslpassword, in whatever form. True as well for a string within it that can't be parsed. */
