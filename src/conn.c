@@ -147,6 +147,11 @@ static void serve_collected(struct conn *c, const struct scan *s)
 		return;
 	}
 	begin_request(c, s);
+	if (!fcgi_has_memory(s->length)) {
+		forget_input(c);
+		cs->events.request(cs->user, c, NULL);
+		return;
+	}
 	if (!fcgi_parse_bytes(cs->fcgi, c->in, s->length, &params)) {
 		c->state = CONN_IDLE;
 		protocol_error(c, "refused_by_libfcgi");
@@ -250,6 +255,11 @@ static void serve_from_socket(struct conn *c, const struct scan *s)
 	struct fcgi_params params;
 
 	begin_request(c, s);
+	if (!fcgi_has_memory(s->length)) {
+		(void)recv(c->fd, cs->peek, s->length, MSG_DONTWAIT); /* it is there: it has been peeked at */
+		cs->events.request(cs->user, c, NULL);
+		return;
+	}
 	if (!fcgi_parse_socket(cs->fcgi, c->fd, &params)) {
 		log_event(cs->log, LOG_LEVEL_WARN, "protocol_error", LOG_NO_REQUEST, "{s:s}", "reason", "refused_by_libfcgi");
 		forget(c); /* the socket is closed already */

@@ -32,7 +32,10 @@ enum conn_sending { CONN_SENT, CONN_LEFT, CONN_STALLED, CONN_EVICTED, CONN_SENDI
 
 /* What the layer above does; `user` is conns_init's. */
 struct conn_events {
-	/* A whole request. `params` is good during the call. conn_answer must follow once, now or later, unless the client leaves first. */
+	/*
+	 * A whole request. `params` is good during the call, and NULL when there was no memory to parse them. conn_answer must follow once, now or
+	 * later, unless the client leaves first.
+	 */
 	void (*request)(void *user, struct conn *c, const struct fcgi_params *params);
 	/* The client has left, or broke the protocol, while its request was BUSY; the connection is closed after the call. */
 	void (*gone)(void *user, struct conn *c);
@@ -89,8 +92,8 @@ void conns_init(struct conns *cs, struct ev_loop *loop, const struct log *log, s
 bool conn_open(struct conns *cs, int fd);
 
 /*
- * Answers the BUSY request: the CGI header block (at most CONN_HEAD_BYTES, copied) and the body (NULL for none; its own reference is taken). One
- * sendmsg, when the socket takes all of it: an answer that fits its buffer is sent whole or not at all.
+ * Answers the BUSY request: the CGI header block (copied, at most CONN_HEAD_BYTES; a short body may stand in it) and the body (NULL for none; its own
+ * reference is taken). One sendmsg, when the socket takes all of it: an answer that fits its buffer is sent whole or not at all.
  */
 void conn_answer(struct conn *c, struct str head, struct body *body);
 

@@ -90,6 +90,27 @@ static void find_params(char *const *env, struct fcgi_params *params)
 	}
 }
 
+/*
+ * What libfcgi allocates for a request: buffers of 8 KB for what it reads and for what it would write, and some small things; for each parameter a piece
+ * of its length, of 32 bytes at least, and a pointer in an array that doubles as it grows. An empty parameter is 2 bytes on the wire. Over MANY_BYTES
+ * malloc maps what is asked for here, and may want that much more (MMAP_AS_MORECORE_SIZE) for the small pieces.
+ */
+#define BUFFERS_BYTES (20 * (size_t)1024)
+#define BYTES_PER_BYTE ((size_t)28)
+#define MANY_BYTES (128 * (size_t)1024)
+#define MORE_BYTES ((size_t)1 << 20)
+
+bool fcgi_has_memory(size_t len)
+{
+	size_t bytes = BUFFERS_BYTES + len * BYTES_PER_BYTE;
+	void *volatile room =
+		malloc(bytes < MANY_BYTES ? bytes : bytes + MORE_BYTES); /* volatile: or the compiler leaves both calls out */
+	bool has = room != NULL;
+
+	free(room);
+	return has;
+}
+
 static bool parse(struct fcgi *f, int fd, struct fcgi_params *params)
 {
 	FCGX_Request *r = &f->request;

@@ -32,6 +32,12 @@ struct fcgi *fcgi_new(void);
 void fcgi_free(struct fcgi *f);
 
 /*
+ * Whether there is memory to parse a request of `len` bytes. To be asked before each: libfcgi does not fail without memory, it ends the process (the
+ * assertion in Malloc of fcgiapp.c).
+ */
+bool fcgi_has_memory(size_t len);
+
+/*
  * Parses the request of `len` bytes that waits, whole, in the socket `fd`, and consumes it. `params` points into the library's memory until
  * fcgi_done, which must follow each success. False when libfcgi refuses it: it has then closed `fd`.
  */

@@ -287,15 +287,30 @@ static struct request *new_request(struct worker *w, struct conn *c, const struc
 	return r;
 }
 
+/* The answer without a struct request, without a body, without an allocation. */
+static void answer_without_memory(struct conn *c)
+{
+	static const struct str problem = STR("{\"type\": \"about:blank\", \"title\": \"Service Unavailable\", \"status\": 503, "
+					      "\"detail\": \"There is no memory to serve this now.\"}");
+	struct head h;
+
+	h.len = 0;
+	HEAD_ADD(&h, "Status: 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: ");
+	head_add_size(&h, problem.len);
+	HEAD_ADD(&h, "\r\nCache-Control: no-store\r\nVary: Accept-Encoding\r\nRetry-After: 1\r\n\r\n");
+	head_add(&h, problem);
+	conn_answer(c, head_str(&h), NULL);
+}
+
 static void on_request(void *user, struct conn *c, const struct fcgi_params *p)
 {
 	static const struct str admin = STR("admin");
 	struct worker *w = user;
-	struct request *r = new_request(w, c, p);
+	struct request *r = p != NULL ? new_request(w, c, p) : NULL;
 
 	if (r == NULL) {
-		log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p->request_id, NULL);
-		conn_answer(c, (struct str)STR("Status: 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n"), NULL);
+		log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p != NULL ? p->request_id : LOG_NO_REQUEST, NULL);
+		answer_without_memory(c);
 		return;
 	}
 	r->route = route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);

@@ -1,7 +1,7 @@
 /*
  * conn_fixture: a connection of conns with both its ends in one process: `peer` writes and reads what a web server would, `above` notes what the
  * layer above is told. Calls to the socket can be made to fail, and the flags of each send are looked at: the program that includes this has a
- * wrap line naming recv sendmsg send FCGX_Accept_r.
+ * wrap line naming recv sendmsg send FCGX_Accept_r fcgi_has_memory.
  */
 #ifndef TESTS_CONN_FIXTURE_H
 #define TESTS_CONN_FIXTURE_H
@@ -28,6 +28,7 @@ static int recv_errors[4]; /* errno of the next calls; 0: a call that goes throu
 static unsigned recv_calls;
 static bool small_sends_fail;
 static bool libfcgi_refuses;
+static bool libfcgi_lacks_memory;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the names that ld --wrap wants */
 ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
@@ -38,6 +39,8 @@ ssize_t __real_recv(int fd, void *p, size_t len, int flags);
 ssize_t __wrap_recv(int fd, void *p, size_t len, int flags);
 int __real_FCGX_Accept_r(FCGX_Request *r);
 int __wrap_FCGX_Accept_r(FCGX_Request *r);
+bool __real_fcgi_has_memory(size_t len);
+bool __wrap_fcgi_has_memory(size_t len);
 
 static inline ssize_t fails_with(int error)
 {
@@ -90,6 +93,11 @@ int __wrap_FCGX_Accept_r(FCGX_Request *r)
 	(void)close(r->ipcFd);
 	return -1;
 }
+
+bool __wrap_fcgi_has_memory(size_t len)
+{
+	return !libfcgi_lacks_memory && __real_fcgi_has_memory(len);
+}
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 static inline void recv_fails(int first, int second)
@@ -122,11 +130,15 @@ static inline void answer(void)
 static inline void on_request(void *user, struct conn *c, const struct fcgi_params *p)
 {
 	ck_assert_ptr_eq(user, &above);
-	ck_assert(str_equal(p->method, str_of("GET")));
-	ck_assert(str_equal(p->request_id, str_of("0123456789abcdef")));
-	ck_assert_uint_lt(p->path.len, sizeof(above.path));
-	memcpy(above.path, p->path.p, p->path.len);
-	above.path[p->path.len] = '\0';
+	ck_assert(libfcgi_lacks_memory == (p == NULL));
+	above.path[0] = '\0';
+	if (p != NULL) {
+		ck_assert(str_equal(p->method, str_of("GET")));
+		ck_assert(str_equal(p->request_id, str_of("0123456789abcdef")));
+		ck_assert_uint_lt(p->path.len, sizeof(above.path));
+		memcpy(above.path, p->path.p, p->path.len);
+		above.path[p->path.len] = '\0';
+	}
 	ck_assert_int_eq(c->state, CONN_BUSY);
 	above.requests++;
 	above.conn = c;
@@ -193,7 +205,7 @@ static inline void setup(void)
 	above.answers = true;
 	send_fault = FAULT_NONE;
 	send_calls = 0;
-	small_sends_fail = libfcgi_refuses = false;
+	small_sends_fail = libfcgi_refuses = libfcgi_lacks_memory = false;
 	recv_fails(-1, -1);
 	loop = ev_loop_new(EVFLAG_AUTO);
 	ck_assert_ptr_nonnull(loop);

@@ -1,4 +1,4 @@
-/* wrap: recv sendmsg send FCGX_Accept_r */
+/* wrap: recv sendmsg send FCGX_Accept_r fcgi_has_memory */
 /*
  * From requests in any pieces to their answers; the client while its request is served; other records than those of a request.
  */

@@ -1,4 +1,4 @@
-/* wrap: recv sendmsg send FCGX_Accept_r */
+/* wrap: recv sendmsg send FCGX_Accept_r fcgi_has_memory */
 /*
  * The end of connections: drained in good order, or abandoned.
  */

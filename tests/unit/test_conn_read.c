@@ -1,4 +1,4 @@
-/* wrap: recv sendmsg send malloc calloc realloc free FCGX_Accept_r */
+/* wrap: recv sendmsg send malloc calloc realloc free FCGX_Accept_r fcgi_has_memory */
 /*
  * Reading a request when the socket, memory or libfcgi says no.
  */
@@ -98,6 +98,29 @@ START_TEST(no_memory_for_a_connection_closes_its_socket)
 }
 END_TEST
 
+START_TEST(request_without_memory_to_parse_it_is_taken_and_answered)
+{
+	struct wire w = {NULL, 0, 0};
+
+	wire_request(&w, 1, WIRE_KEEP, "/agents");
+	libfcgi_lacks_memory = true;
+	if (_i == 1) { /* collected in memory */
+		peer_write(w.bytes, 20);
+		loop_turn(loop);
+		peer_write(w.bytes + 20, w.len - 20);
+	} else {
+		peer_write(w.bytes, w.len);
+	}
+	loop_turn(loop);
+	ck_assert_uint_eq(above.requests, 1);
+	ck_assert_uint_eq(above.sent[CONN_SENT], 1);
+	peer_has_answer();
+	libfcgi_lacks_memory = false;
+	serves_one();
+	wire_free(&w);
+}
+END_TEST
+
 START_TEST(request_that_libfcgi_refuses_ends_its_connection)
 {
 	struct wire w = {NULL, 0, 0};
@@ -130,6 +153,7 @@ static void add_tests(TCase *tc)
 	tcase_add_loop_test(tc, reset_ends_the_connection, 0, 3);
 	tcase_add_test(tc, no_memory_to_collect_a_request_ends_only_its_connection);
 	tcase_add_test(tc, no_memory_for_a_connection_closes_its_socket);
+	tcase_add_loop_test(tc, request_without_memory_to_parse_it_is_taken_and_answered, 0, 2);
 	tcase_add_loop_test(tc, request_that_libfcgi_refuses_ends_its_connection, 0, 2);
 }
 

@@ -1,4 +1,4 @@
-/* wrap: recv sendmsg send FCGX_Accept_r */
+/* wrap: recv sendmsg send FCGX_Accept_r fcgi_has_memory */
 /*
  * Answers to clients that leave, read slowly, or do not read at all.
  */

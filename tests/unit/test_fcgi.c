@@ -1,3 +1,4 @@
+/* wrap: malloc */
 /* What fcgi.c relies on below libfcgi's "don't use" line, proven against the installed library. */
 #include "fcgi.h"
 #include "random.h"
@@ -13,6 +14,20 @@
 static struct fcgi *fcgi;
 static int near_fd; /* the worker's end */
 static int far_fd;  /* the web server's */
+
+static size_t asked_bytes; /* of the last malloc that is not in a shared library */
+static bool malloc_fails;
+
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names that ld --wrap wants */
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	asked_bytes = size;
+	return malloc_fails ? NULL : __real_malloc(size);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void open_pair(void)
 {
@@ -347,6 +362,44 @@ START_TEST(memory_comes_back)
 }
 END_TEST
 
+/* Parameters of these lengths, as many as a request may have, take libfcgi no more memory than is looked for. */
+static const struct {
+	size_t name, value, pairs;
+} parameters[] = {{0, 0, 32000}, {1, 0, 20000}, {4, 10, 4000}, {14, 20, 31}, {20, 200, 250}, {100, 60000, 1}, {1, 1, 1}};
+
+START_TEST(memory_that_is_looked_for_is_enough)
+{
+	static char letters[60001];
+	struct wire w = {NULL, 0, 0}, content = {NULL, 0, 0};
+	struct fcgi_params params;
+	size_t before, looked_for;
+	bool has;
+
+	memset(letters, 'x', sizeof(letters) - 1);
+	for (size_t i = 0; i < parameters[_i].pairs; i++)
+		wire_pair(&content, letters + sizeof(letters) - 1 - parameters[_i].name,
+			  letters + sizeof(letters) - 1 - parameters[_i].value);
+	wire_begin(&w, 1, 1, WIRE_KEEP);
+	for (size_t at = 0; at < content.len; at += 32000)
+		wire_record(&w, WIRE_PARAMS, 1, content.bytes + at, content.len - at < 32000 ? content.len - at : 32000);
+	wire_record(&w, WIRE_PARAMS, 1, NULL, 0);
+	wire_record(&w, WIRE_STDIN, 1, NULL, 0);
+	has = fcgi_has_memory(w.len);
+	looked_for = asked_bytes;
+	ck_assert(has);
+	before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	ck_assert(fcgi_parse_bytes(fcgi, w.bytes, w.len, &params));
+	ck_assert_uint_le(mallinfo2().uordblks + mallinfo2().hblkhd, before + looked_for);
+	fcgi_done(fcgi);
+	malloc_fails = true;
+	has = fcgi_has_memory(w.len);
+	malloc_fails = false;
+	ck_assert(!has);
+	wire_free(&content);
+	wire_free(&w);
+}
+END_TEST
+
 START_TEST(descriptors_come_back)
 {
 	struct wire w = {NULL, 0, 0};
@@ -391,6 +444,7 @@ int main(void)
 	tcase_add_loop_test(tc, refused_bytes_do_no_lasting_harm, 0, 5);
 	tcase_add_test(tc, bytes_are_parsed_again_and_again);
 	tcase_add_test(tc, memory_comes_back);
+	tcase_add_loop_test(tc, memory_that_is_looked_for_is_enough, 0, sizeof(parameters) / sizeof(parameters[0]));
 	tcase_add_test(tc, descriptors_come_back);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);

@@ -5,7 +5,7 @@ import socket
 import time
 
 from kit import process
-from kit.client import Prober
+from kit.client import Connection, Prober
 from kit.load import Load, measure
 from kit.process import KitError, await_
 from kit.stack import Stack, run
@@ -102,6 +102,12 @@ def no_memory(t, main):
             with open(f"/proc/{pid}/statm", encoding="ascii") as file:
                 limit_memory(pid, int(file.read().split()[0]) * resource.getpagesize() + (2 << 20))
         answers = [stack.get(path) for path in ("/agents", "/agents_with_orm") * 4]
+        # None at all: what libfcgi would need for a long header ends the process, unless it is asked for first. A short one has room in what is free.
+        for pid in workers:
+            limit_memory(pid, 1 << 20)
+        with Connection(stack.port) as connection:
+            answers += [connection.get("/index", more=f"If-None-Match: {'x' * 7000}\r\n") for _ in range(8)]
+            t.check(connection.get("/index").status == 200, "without memory a short request was not served")
         for pid in workers:
             limit_memory(pid, "unlimited")
         await_(lambda: stack.get("/agents").status == 200 and stack.get("/agents_with_orm").status == 200, "there is memory again")
@@ -109,8 +115,8 @@ def no_memory(t, main):
         t.check(workers == stack.workers(), "a worker was replaced")
     refused = [answer for answer in answers if answer.status == 503 and answer.is_problem()]
     t.check(len(refused) == len(answers), f"without memory: {[answer.status for answer in answers]} instead of 503")
-    t.check(result.failed == 0, f"/index suffered: {result.faults()}")
-    t.figure(f"memory: {len(refused)} of {len(answers)} large answers 503, /index 0 of {result.requests:,} failed, no worker lost")
+    t.judge_statuses(result, 503)
+    t.figure(f"memory: {len(refused)} of {len(answers)} that need much 503, /index {result.failed} of {result.requests:,} 503, no worker lost")
     main.sql("DROP DATABASE tight WITH (FORCE)", "postgres")
 
 
