@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 /* Room for a value as errors show it. */
@@ -127,6 +128,30 @@ static bool set_level(const struct option *option, struct options *o, const char
 	return false;
 }
 
+static bool is_too_long(size_t len, const struct option_source *from)
+{
+	if (len <= OPTION_VALUE_BYTES)
+		return false;
+	option_error(from->err, from->where, "is longer than %d bytes", OPTION_VALUE_BYTES);
+	return true;
+}
+
+/* Bytes that conninfo_print writes, which may be more than the value has. */
+static size_t printed_bytes(const char *conninfo)
+{
+	char *text = NULL;
+	size_t len = SIZE_MAX;
+	FILE *out = open_memstream(&text, &len);
+
+	if (out == NULL)
+		return SIZE_MAX;
+	conninfo_print(conninfo, out);
+	if (fclose(out) != 0)
+		len = SIZE_MAX;
+	free(text);
+	return len;
+}
+
 static bool set_database(const struct option *option, struct options *o, const char *value, const struct option_source *from)
 {
 	char reason[CONNINFO_REASON_BYTES];
@@ -141,6 +166,8 @@ static bool set_database(const struct option *option, struct options *o, const c
 			     "set AGENTS_FCGI_DATABASE, or use the file of --config, or ~/.pgpass");
 		return false;
 	}
+	if (is_too_long(printed_bytes(value), from))
+		return false;
 	/* Space alone is an empty conninfo to libpq; so everyone else need not know that. */
 	return set_string(option, o, value[strspn(value, " \t")] == '\0' ? "" : value, from);
 }
@@ -222,6 +249,8 @@ static bool set_origins(const struct option *option, struct options *o, const ch
 
 bool option_set(const struct option *option, struct options *o, const char *value, const struct option_source *from)
 {
+	if (is_too_long(strlen(value), from))
+		return false;
 	for (const char *c = value; *c != '\0'; c++)
 		if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7F) {
 			option_error(from->err, from->where, "holds a control character (byte %zu)", (size_t)(c - value) + 1);

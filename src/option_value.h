@@ -6,6 +6,9 @@
 
 #include "option.h"
 
+/* Longest value, as it is given and as it is printed. */
+#define OPTION_VALUE_BYTES 4096
+
 /* Where a value came from. */
 struct option_source {
 	const char *where;    /* for errors: "--share", "AGENTS_FCGI_SHARE", "/path:12: share" */

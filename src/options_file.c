@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #define FILE_MAX_BYTES 65536
-#define LINE_MAX_BYTES 4096 /* of one line */
-#define WHERE_BYTES 4200    /* a path, a line number and an option's name */
+#define WHERE_BYTES 4200 /* a path, a line number and an option's name */
 
 struct file {
 	struct options *o;
@@ -89,10 +88,6 @@ static bool read_line(struct file *f, char *line, size_t len)
 	char *value;
 
 	(void)snprintf(where, sizeof(where), "%s:%u", f->path, f->line);
-	if (len > LINE_MAX_BYTES) {
-		option_error(f->err, where, "the line is longer than %d bytes", LINE_MAX_BYTES);
-		return false;
-	}
 	if (strlen(line) != len) {
 		option_error(f->err, where, "the line holds a NUL byte");
 		return false;

@@ -167,6 +167,27 @@ START_TEST(test_good_limits)
 }
 END_TEST
 
+/* Wherever it comes from, so that what is printed can be read from a file. */
+START_TEST(test_the_longest_value)
+{
+	static char text[sizeof("AGENTS_FCGI_SCOREBOARD=") + 4097];
+	struct options o;
+
+	(void)snprintf(text, sizeof(text), "AGENTS_FCGI_SCOREBOARD=/%04095d", 0);
+	ck_assert_int_eq(parse_env(&o, text), OPTIONS_RUN);
+	ck_assert_uint_eq(strlen(o.scoreboard), 4096);
+	options_free(&o);
+	(void)snprintf(text, sizeof(text), "AGENTS_FCGI_SCOREBOARD=/%04096d", 0);
+	expect_error(parse_env(&o, text), "AGENTS_FCGI_SCOREBOARD: is longer than 4096 bytes");
+	expect_error(parse_args(&o, "--scoreboard", text), "--scoreboard: is longer than 4096 bytes");
+	(void)snprintf(text, sizeof(text), "scoreboard=/%04096d", 0);
+	expect_error(parse_file(&o, text), ":1: scoreboard: is longer than 4096 bytes");
+	/* Printed as user='000...' host='a' port='1' password='********'. */
+	(void)snprintf(text, sizeof(text), "AGENTS_FCGI_DATABASE=postgresql://%04060d:x@a:1", 0);
+	expect_error(parse_env(&o, text), "AGENTS_FCGI_DATABASE: is longer than 4096 bytes");
+}
+END_TEST
+
 START_TEST(test_origins_are_kept_with_single_spaces)
 {
 	struct options o;
@@ -241,6 +262,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_a_bad_value_is_an_error_even_where_a_flag_wins);
 	tcase_add_loop_test(tc, test_bad_values_name_option_value_and_range, 0, sizeof(bad_values) / sizeof(bad_values[0]));
 	tcase_add_test(tc, test_good_limits);
+	tcase_add_test(tc, test_the_longest_value);
 	tcase_add_test(tc, test_origins_are_kept_with_single_spaces);
 	tcase_add_test(tc, test_wrong_command_lines);
 	tcase_add_test(tc, test_wrong_environment);
