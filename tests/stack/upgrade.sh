@@ -72,5 +72,17 @@ touch "$scratch/may"
 check 'the pool serves' await 30 serves_agents "$port"
 check 'the good file again' upgrade "$WORKER"
 check 'which replaces all of them' grep -q '3 workers replaced' "$scratch/out"
+
+# A worker dies before its turn, while the upgrade waits for the first successor.
+rm "$scratch/may"
+check 'an upgrade that waits again' upgrade_begins
+read -ra words <<<"$pids"
+check 'the last worker dies' kill -s KILL "${words[2]}"
+without_the_last() { whole && [[ " $(workers) " != *" ${words[2]} "* ]]; }
+check 'and has its successor' await 30 without_the_last
+touch "$scratch/may"
+check 'the upgrade goes on' wait "$upgrade_pid"
+check 'with the others' grep -q '2 workers replaced' "$scratch/out"
+check 'every worker is new again' all_new "$pids"
 check 'stop' make_ stop "${one[@]}"
 check 'nothing runs' nothing_runs "$scratch/one"
