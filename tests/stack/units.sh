@@ -92,6 +92,32 @@ runs_line() { # KEY NUMBER
 check 'ExecStartPre: place' runs_line ExecStartPre 1
 check 'ExecStartPre: the options' runs_line ExecStartPre 2
 check 'which it prints' grep -q '^request-timeout = 5000ms$' "$scratch/out"
+# A start with a full disk.
+if [[ $EUID -eq 0 ]] && mkdir "$scratch/full" && mount -t tmpfs -o size=20m none "$scratch/full" 2>/dev/null; then
+  mounted=$scratch/full
+  places() { # INSTALLED
+    words_of ExecStartPre 1 && env INSTALLED="$1" STATEDIR="$scratch/full" "${words[@]}" >"$scratch/out" 2>&1 </dev/null
+  }
+  fill() { dd if=/dev/zero of="$scratch/full/zeroes" bs=64k status=none 2>/dev/null || true; }
+  only_the_copy() { [[ $(ls "$scratch/full/bin") == agents-fcgi ]] && cmp -s "$state/bin/agents-fcgi" "$scratch/full/bin/agents-fcgi"; }
+  says_nothing() { [[ ! -s $scratch/out ]]; }
+  cp "$state/bin/agents-fcgi" "$scratch/other"
+  printf 'another' >>"$scratch/other"
+  fill
+  cannot_place() { ! places "$state/bin/agents-fcgi"; }
+  check 'place: no space, and no program of before' cannot_place
+  rm "$scratch/full/zeroes"
+  check 'place: with space' places "$state/bin/agents-fcgi"
+  fill
+  check 'place: no space, the same program' places "$state/bin/agents-fcgi"
+  check 'which needs none' says_nothing
+  check 'place: no space, another program' places "$scratch/other"
+  check 'the program of before is kept' only_the_copy
+  check 'and it says so' grep -q 'the pool starts with the program of before$' "$scratch/out"
+  umount "$mounted"
+  mounted=
+fi
+
 starts() {
   words_of ExecStart 1 || return 1
   (cd "$run" && exec "${as[@]}" env -i "${environment[@]}" "${words[@]}") >"$scratch/log" 2>&1 </dev/null &
