@@ -22,7 +22,7 @@ check 'upgrade' upgrade "$WORKER"
 check 'it counts them' grep -q '3 workers replaced' "$scratch/out"
 check 'every worker is new' all_new "$pids"
 check 'they serve' serves_agents "$port"
-check 'nothing is left of the old file' test ! -e "$scratch/one/agents-fcgi.old" -a ! -e "$scratch/one/agents-fcgi.new"
+check 'nothing is left of the old file' test ! -e "$scratch/one/agents-fcgi.before" -a ! -e "$scratch/one/agents-fcgi.new"
 check 'make upgrade' make_ upgrade "${one[@]}" WORKER="$WORKER"
 
 before=$(sha256sum <"$scratch/one/agents-fcgi") pids=$(workers)
@@ -39,7 +39,7 @@ cp "$WORKER" "$scratch/real"
 # shellcheck disable=SC2016 # for the script
 printf '#!/bin/sh\ncase "$*" in *--check*|*--print-config*) exec %s "$@" ;; esac\nexit 1\n' "$scratch/real" >"$scratch/liar"
 chmod 0755 "$scratch/liar" "$scratch/real"
-check 'a worker that does not stay' says "$scratch/liar" 'stopped at the first worker'
+check 'a worker that does not stay' says "$scratch/liar" 'stopped at worker 1'
 check 'the old file is back' same_file
 whole() { [[ $(workers | wc -w) -eq 3 ]]; }
 check 'the pool is whole' await 30 whole
@@ -67,7 +67,7 @@ ended_by_term() {
 }
 check 'is ended' ended_by_term
 check 'the file of before is back' same_file
-check 'and nothing else is left' test ! -e "$scratch/one/agents-fcgi.old" -a ! -e "$scratch/one/agents-fcgi.new" -a ! -e "$scratch/one/check.sock"
+check 'and nothing else is left' test ! -e "$scratch/one/agents-fcgi.before" -a ! -e "$scratch/one/agents-fcgi.new" -a ! -e "$scratch/one/check.sock"
 touch "$scratch/may"
 check 'the pool serves' await 30 serves_agents "$port"
 check 'the good file again' upgrade "$WORKER"
