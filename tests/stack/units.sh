@@ -155,7 +155,7 @@ check 'all workers run the placed program' all_new
 check 'there are as many' has_workers 3
 refuses() { ! runs_line "$@"; }
 
-# Who is asked says of all workers what stands in a file, or takes the request and says nothing.
+# Who is asked says of all workers what stands in a file, or takes the request, says nothing, and notes it.
 cat >"$scratch/tell.py" <<'END'
 import glob
 import json
@@ -171,6 +171,8 @@ while True:
         ready = file.read().strip()
     if ready == 'silent':
         kept.append(peer)
+        with open(f'{what}.silent', 'a') as file:
+            print('asked', file=file)
         continue
     peer.recv(1000)
     pids = [int(pid) for name in glob.glob(f'/proc/{pool}/task/*/children') for pid in open(name).read().split()]
@@ -196,7 +198,10 @@ check 'those that are told to be ready are not' runs_line ExecReload 2
 asked() { grep -q '3 workers replaced' "$scratch/out" && ! grep 'nobody' "$scratch/out"; }
 check 'and somebody was asked' asked
 echo silent >"$scratch/told"
-check 'who is asked and says nothing does not hold it up' runs_line ExecReload 2
+check 'who is asked and says nothing refuses nobody' runs_line ExecReload 2
+# With a look that waited for its answer it would be asked once for each successor.
+asked_again() { (($(grep -c asked "$scratch/told.silent") > 3)); }
+check 'is asked again while a successor has time' asked_again
 check 'and is nobody' grep -q "nobody on 127.0.0.1:$admin told" "$scratch/out"
 told_by=1
 
