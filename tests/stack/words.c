@@ -11,7 +11,7 @@ int execve(const char *path, char *const argv[], char *const envp[]);
 static int words = -1;
 
 /* Now, because the shell may empty its environment first. */
-[[gnu::constructor]] static void open_words(void)
+__attribute__((constructor)) static void open_words(void)
 {
 	const char *file = getenv("WORDS");
 
