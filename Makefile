@@ -157,7 +157,8 @@ install: build ## DESTDIR= PREFIX=/usr/local; deploy/README.md says how to go on
 	$(deployed) deploy/systemd/agents-fcgi.service.in >'$(DESTDIR)$(UNITDIR)/agents-fcgi.service'
 	$(deployed) deploy/systemd/agents-fcgi.sysusers.in >'$(DESTDIR)$(PREFIX)/lib/sysusers.d/agents-fcgi.conf'
 	$(deployed) deploy/systemd/agents-fcgi.tmpfiles.in >'$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/agents-fcgi.conf'
-	$(deployed) deploy/systemd/upgrade.in >'$(DESTDIR)$(LIBDIR)/upgrade'
+	$(deployed) -e '/^# shellcheck source=/d' -e '/^\. .*upgrade\.bash"$$/{r deploy/upgrade.bash' -e 'd;}' deploy/systemd/upgrade.in \
+		>'$(DESTDIR)$(LIBDIR)/upgrade'
 	chmod 0755 '$(DESTDIR)$(LIBDIR)/upgrade'
 	install -m 0644 $(wildcard deploy/nginx/*.conf deploy/nginx/*.logrotate) '$(DESTDIR)$(SHAREDIR)/nginx'
 	install -m 0644 $(wildcard deploy/nginx/public.d/*) '$(DESTDIR)$(SHAREDIR)/nginx/public.d'

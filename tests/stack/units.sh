@@ -92,6 +92,32 @@ runs_line() { # KEY NUMBER
 check 'ExecStartPre: place' runs_line ExecStartPre 1
 check 'ExecStartPre: the options' runs_line ExecStartPre 2
 check 'which it prints' grep -q '^request-timeout = 5000ms$' "$scratch/out"
+# A start with a full disk.
+if [[ $EUID -eq 0 ]] && mkdir "$scratch/full" && mount -t tmpfs -o size=20m none "$scratch/full" 2>/dev/null; then
+  mounted=$scratch/full
+  places() { # INSTALLED
+    words_of ExecStartPre 1 && env INSTALLED="$1" STATEDIR="$scratch/full" "${words[@]}" >"$scratch/out" 2>&1 </dev/null
+  }
+  fill() { dd if=/dev/zero of="$scratch/full/zeroes" bs=64k status=none 2>/dev/null || true; }
+  only_the_copy() { [[ $(ls "$scratch/full/bin") == agents-fcgi ]] && cmp -s "$state/bin/agents-fcgi" "$scratch/full/bin/agents-fcgi"; }
+  says_nothing() { [[ ! -s $scratch/out ]]; }
+  cp "$state/bin/agents-fcgi" "$scratch/other"
+  printf 'another' >>"$scratch/other"
+  fill
+  cannot_place() { ! places "$state/bin/agents-fcgi"; }
+  check 'place: no space, and no program of before' cannot_place
+  rm "$scratch/full/zeroes"
+  check 'place: with space' places "$state/bin/agents-fcgi"
+  fill
+  check 'place: no space, the same program' places "$state/bin/agents-fcgi"
+  check 'which needs none' says_nothing
+  check 'place: no space, another program' places "$scratch/other"
+  check 'the program of before is kept' only_the_copy
+  check 'and it says so' grep -q 'the pool starts with the program of before$' "$scratch/out"
+  umount "$mounted"
+  mounted=
+fi
+
 starts() {
   words_of ExecStart 1 || return 1
   (cd "$run" && exec "${as[@]}" env -i "${environment[@]}" "${words[@]}") >"$scratch/log" 2>&1 </dev/null &
@@ -119,6 +145,7 @@ all_new() {
 before=$(workers)
 check 'ExecReload: roll' runs_line ExecReload 2
 check 'it says so' grep -q '^upgrade: 3 workers replaced, agents-fcgi ' "$scratch/out"
+check 'and that nobody could be asked' grep -q '^upgrade: nobody on 127.0.0.1:1 told whether a successor is ready' "$scratch/out"
 none_left() {
   local p
   for p in $before; do [[ ! -e /proc/$p ]] || return 1; done
@@ -127,6 +154,57 @@ check 'no worker of before is left' none_left
 check 'all workers run the placed program' all_new
 check 'there are as many' has_workers 3
 refuses() { ! runs_line "$@"; }
+
+# Who is asked says of all workers what stands in a file, or takes the request, says nothing, and notes it.
+cat >"$scratch/tell.py" <<'END'
+import glob
+import json
+import socket
+import sys
+
+pool, port, what = sys.argv[1:]
+listener = socket.create_server(('127.0.0.1', int(port)))
+kept = []
+while True:
+    peer, _ = listener.accept()
+    with open(what) as file:
+        ready = file.read().strip()
+    if ready == 'silent':
+        kept.append(peer)
+        with open(f'{what}.silent', 'a') as file:
+            print('asked', file=file)
+        continue
+    peer.recv(1000)
+    pids = [int(pid) for name in glob.glob(f'/proc/{pool}/task/*/children') for pid in open(name).read().split()]
+    workers = [{'pid': pid, 'state': 'idle', 'ready': ready == 'ready'} for pid in pids]
+    peer.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + json.dumps({'worker_list': workers}, indent=1).encode())
+    peer.close()
+END
+free_ports
+/usr/bin/python3 -IS "$scratch/tell.py" "$pool" "$admin" "$scratch/told" >/dev/null 2>&1 </dev/null &
+background=("$!" "${background[@]}")
+await 20 listening "$admin" || not_ok 'who is asked listens'
+told_by=$admin
+before=$(workers)
+echo unready >"$scratch/told"
+check 'a successor that is told not to be ready is refused' refuses ExecReload 2
+check 'for that reason' grep -q 'stopped at worker 1, whose successor was not ready in' "$scratch/out"
+others_left() { (($(comm -12 <(tr ' ' '\n' <<<"$before" | sort) <(workers | tr ' ' '\n' | sort) | grep -c .) >= 2)); }
+check 'the others are left alone' others_left
+check 'and there is another for it' await 20 has_workers 3
+check 'nothing but the program is left' bash -c "[[ \$(ls '$state/bin') == agents-fcgi ]]"
+echo ready >"$scratch/told"
+check 'those that are told to be ready are not' runs_line ExecReload 2
+asked() { grep -q '3 workers replaced' "$scratch/out" && ! grep 'nobody' "$scratch/out"; }
+check 'and somebody was asked' asked
+echo silent >"$scratch/told"
+check 'who is asked and says nothing refuses nobody' runs_line ExecReload 2
+# With a look that waited for its answer it would be asked once for each successor.
+asked_again() { (($(grep -c asked "$scratch/told.silent") > 3)); }
+check 'is asked again while a successor has time' asked_again
+check 'and is nobody' grep -q "nobody on 127.0.0.1:$admin told" "$scratch/out"
+told_by=1
+
 check 'ExecReload: a database that cannot be reached is refused' refuses ExecReload 1
 mv "$installed" "$installed.real"
 printf '#!/bin/sh\ncase "$*" in *--version*) exec "%s.real" "$@" ;; esac\nexit 1\n' "$installed" >"$installed"
@@ -136,7 +214,6 @@ check 'a program that ends at once is refused' refuses ExecReload 2
 check 'at the first worker' grep -q 'stopped at worker 1, whose successor' "$scratch/out"
 check 'the program of before is back' cmp -s "$state/bin/agents-fcgi" "$installed.real"
 check 'there are as many workers' await 20 has_workers 3
-others_left() { (($(comm -12 <(tr ' ' '\n' <<<"$before" | sort) <(workers | tr ' ' '\n' | sort) | grep -c .) >= 2)); }
 check 'the others were left alone' others_left
 # One that cannot be placed, as with a full disk.
 rm "$installed"

@@ -50,9 +50,9 @@ BROKEN = {
     "exits at once": ("exit 1", "check"),
     "does nothing": ("exit 0", "check"),
     "cannot connect": ('exec REAL --database=host=/nonexistent "$@"', "check"),
-    "crashes behind its check": ('case "$*" in *--check* | *--print-config*) exec REAL "$@" ;; esac; kill -SEGV $$', "first worker"),
+    "crashes behind its check": ('case "$*" in *--check* | *--print-config*) exec REAL "$@" ;; esac; kill -SEGV $$', "worker 1"),
     "connects only in its check": ('case "$*" in *--check* | *--print-config*) exec REAL "$@" ;; esac; '
-                                   'exec REAL --database=host=/nonexistent "$@"', "first worker"),
+                                   'exec REAL --database=host=/nonexistent "$@"', "worker 1"),
 }
 
 
