@@ -102,13 +102,19 @@ static void protocol_error(struct conn *c, const char *reason)
 	break_off(c);
 }
 
-static void begin_request(struct conn *c, const struct scan *s)
+/* The request has been taken from the socket; its parameters, NULL for want of memory, belong to libfcgi. */
+static void hand_over(struct conn *c, const struct scan *s, const struct fcgi_params *params)
 {
+	struct conns *cs = c->conns;
+
 	c->state = CONN_BUSY;
 	c->keep = s->keep_conn;
 	c->request_id = s->request_id;
 	if (c->deaf)
-		ev_io_stop(c->conns->loop, &c->readable);
+		ev_io_stop(cs->loop, &c->readable);
+	cs->events.request(cs->user, c, params);
+	if (params != NULL)
+		fcgi_done(cs->fcgi);
 }
 
 /* A small answer outside any request. False (and closed) when the peer does not even take that. */
@@ -139,27 +145,19 @@ static void drop_input(struct conn *c, size_t len)
 
 static void serve_collected(struct conn *c, const struct scan *s)
 {
-	struct conns *cs = c->conns;
+	bool room = fcgi_has_memory(s->length);
 	struct fcgi_params params;
 
 	if (c->in_len > s->length) {
 		protocol_error(c, "bytes_behind_request");
 		return;
 	}
-	begin_request(c, s);
-	if (!fcgi_has_memory(s->length)) {
-		forget_input(c);
-		cs->events.request(cs->user, c, NULL);
-		return;
-	}
-	if (!fcgi_parse_bytes(cs->fcgi, c->in, s->length, &params)) {
-		c->state = CONN_IDLE;
+	if (room && !fcgi_parse_bytes(c->conns->fcgi, c->in, s->length, &params)) {
 		protocol_error(c, "refused_by_libfcgi");
 		return;
 	}
 	forget_input(c);
-	cs->events.request(cs->user, c, &params);
-	fcgi_done(cs->fcgi);
+	hand_over(c, s, room ? &params : NULL);
 }
 
 static void answer_role(struct conn *c, const struct scan *s)
@@ -252,21 +250,17 @@ static void collect(struct conn *c)
 static void serve_from_socket(struct conn *c, const struct scan *s)
 {
 	struct conns *cs = c->conns;
+	bool room = fcgi_has_memory(s->length);
 	struct fcgi_params params;
 
-	begin_request(c, s);
-	if (!fcgi_has_memory(s->length)) {
+	if (!room) {
 		(void)recv(c->fd, cs->peek, s->length, MSG_DONTWAIT); /* it is there: it has been peeked at */
-		cs->events.request(cs->user, c, NULL);
-		return;
-	}
-	if (!fcgi_parse_socket(cs->fcgi, c->fd, &params)) {
+	} else if (!fcgi_parse_socket(cs->fcgi, c->fd, &params)) {
 		log_event(cs->log, LOG_LEVEL_WARN, "protocol_error", LOG_NO_REQUEST, "{s:s}", "reason", "refused_by_libfcgi");
 		forget(c); /* the socket is closed already */
 		return;
 	}
-	cs->events.request(cs->user, c, &params);
-	fcgi_done(cs->fcgi);
+	hand_over(c, s, room ? &params : NULL);
 }
 
 static void read_request(struct conn *c)

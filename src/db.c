@@ -205,11 +205,9 @@ static void watch_expiry(struct db *db, int64_t deadline_us)
 	int64_t left_us = deadline_us - clock_us();
 	double left_s = left_us > 0 ? (double)left_us * 1e-6 : 0.;
 
-	if (ev_is_active(&db->expiry)) {
-		if (ev_timer_remaining(db->loop, &db->expiry) <= left_s)
-			return;
-		ev_timer_stop(db->loop, &db->expiry);
-	}
+	if (ev_is_active(&db->expiry) && ev_timer_remaining(db->loop, &db->expiry) <= left_s)
+		return;
+	ev_timer_stop(db->loop, &db->expiry);
 	ev_timer_set(&db->expiry, left_s, 0.);
 	ev_timer_start(db->loop, &db->expiry);
 }
