@@ -55,7 +55,7 @@ struct metrics {
 	counter answers_evicted; /* given up, because they were read so slowly that newer ones needed the memory */
 	struct buckets flight_members;
 	counter queries[QUERY_MAX][METRICS_OUTCOME_MAX];
-	struct buckets query_durations[QUERY_MAX]; /* µs, from the sending to the answer, of those that gave rows */
+	struct buckets query_durations[QUERY_MAX]; /* µs, from the last sending to the rows; of METRICS_EXPIRED, to its end */
 	counter queries_resent;
 	counter database_connects;
 	counter database_connect_failures;

@@ -112,7 +112,8 @@ static void write_queries(const struct metrics *m, struct body *b)
 				    metrics_outcome_names[o], counter_read(&m->queries[q][o]));
 		}
 	}
-	head(b, "query_duration_seconds", "histogram", "Time from sending a query until its rows had arrived.");
+	head(b, "query_duration_seconds", "histogram",
+	     "Time from sending a query until its rows had arrived or, of an expired one, until it was given up.");
 	for (unsigned q = 0; q < QUERY_MAX; q++) {
 		(void)snprintf(labels, sizeof(labels), "query=\"%s\",", query_names[q]);
 		histogram(b, "query_duration_seconds", labels, &m->query_durations[q], buckets_durations_us, 1e-6);
