@@ -80,6 +80,23 @@ START_TEST(test_prometheus_says_what_was_counted)
 }
 END_TEST
 
+/* After years: none of the digits is lost, or a rate over a minute would be made of what is. */
+START_TEST(test_prometheus_has_sums_to_the_last_digit)
+{
+	char *text;
+
+	counter_set(&slot_of(0)->metrics.flight_members.sum, 9007199254740993U);
+	counter_set(&slot_of(0)->metrics.durations[METRICS_AGENTS].sum, 123456789000045U);
+	counter_set(&slot_of(0)->metrics.query_durations[QUERY_AGENTS].sum, 7U);
+	look();
+	text = prometheus();
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_flight_members_sum 9007199254740993\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_request_duration_seconds_sum{path=\"/agents\"} 123456789.000045\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_query_duration_seconds_sum{query=\"agents\"} 0.000007\n"));
+	free(text);
+}
+END_TEST
+
 /* Each line is a comment or a sample, each name has its HELP and TYPE before its samples, and no series comes twice. */
 START_TEST(test_prometheus_is_well_formed)
 {
@@ -298,6 +315,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_prometheus_says_what_was_counted);
+	tcase_add_test(tc, test_prometheus_has_sums_to_the_last_digit);
 	tcase_add_test(tc, test_prometheus_is_well_formed);
 	tcase_add_loop_test(tc, test_text_is_escaped, 0, sizeof(escapes) / sizeof(escapes[0]));
 	tcase_add_test(tc, test_a_piece_that_is_too_long_is_no_silent_cut);
