@@ -287,18 +287,31 @@ static struct request *new_request(struct worker *w, struct conn *c, const struc
 	return r;
 }
 
+/* There is not even memory for a request: it is answered all the same, and counted, save how long it took. */
+static void answer_without_memory(struct worker *w, struct conn *c, const struct fcgi_params *p, const struct route *route)
+{
+	enum metrics_path path = route != NULL ? route->metrics : METRICS_NO_PATH;
+	struct metrics *m = w->requests.metrics;
+
+	counter_add(&m->requests[path][METRICS_503], 1);
+	if (path != METRICS_ADMIN)
+		counter_add(&m->refused[METRICS_NO_MEMORY], 1);
+	log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p->request_id, NULL);
+	conn_answer(c, (struct str)STR("Status: 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n"), NULL);
+}
+
 static void on_request(void *user, struct conn *c, const struct fcgi_params *p)
 {
 	static const struct str admin = STR("admin");
 	struct worker *w = user;
+	const struct route *route = route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);
 	struct request *r = new_request(w, c, p);
 
 	if (r == NULL) {
-		log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p->request_id, NULL);
-		conn_answer(c, (struct str)STR("Status: 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n"), NULL);
+		answer_without_memory(w, c, p, route);
 		return;
 	}
-	r->route = route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);
+	r->route = route;
 	if (is_public(r))
 		w->requests.in_flight++;
 	if (r->route == NULL)
