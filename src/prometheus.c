@@ -98,8 +98,8 @@ static void write_requests(const struct metrics *m, struct body *b)
 		histogram(b, "request_duration_seconds", labels, &m->durations[p], buckets_durations_us, MICROSECONDS);
 	}
 	head(b, "requests_refused_total", "counter",
-	     "Requests answered 503 at once (too_late: their turn would come after their deadline; full: max-waiting are "
-	     "waiting).");
+	     "Requests answered 503 at once (too_late: their answer would take more than 4/5 of request-timeout, by what the "
+	     "line is now; full: max-waiting are waiting; no_memory: for the request).");
 	for (unsigned i = 0; i < METRICS_REFUSAL_MAX; i++)
 		labelled(b, "requests_refused_total", "reason", metrics_refusal_names[i], counter_read(&m->refused[i]));
 	count(b, "sent_bytes_total", "Bytes sent to the web server, FastCGI records counted.", &m->sent_bytes);
@@ -115,7 +115,9 @@ static void write_queries(const struct metrics *m, struct body *b)
 
 	head(b, "flight_members", "histogram", "Requests that one execution of a query answered.");
 	histogram(b, "flight_members", "", &m->flight_members, buckets_counts, 1);
-	head(b, "queries_total", "counter", "Executions of a query, by query and outcome.");
+	head(b, "queries_total", "counter",
+	     "Queries that are over, by query and outcome (unavailable: no connection, or the server says so, or it was not "
+	     "sent, because its turn came too late).");
 	for (unsigned q = 0; q < QUERY_MAX; q++) {
 		for (unsigned o = 0; o < METRICS_OUTCOME_MAX; o++) {
 			text_printf(b, "agents_fcgi_queries_total{query=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", query_names[q],
