@@ -149,21 +149,21 @@ static void forget_recent(const struct scoreboard *b)
 		slot_forget_recent(scoreboard_slot(b, i));
 }
 
-/* Locks the first slot that is free, and gives it memory. The header is locked. */
+/* Gives the first slot that is free memory, and locks it. The header is locked, so nobody else does. */
 static bool claim(struct scoreboard *b, char reason[SCOREBOARD_REASON_BYTES])
 {
 	for (b->own = 0; b->own < SCOREBOARD_SLOTS; b->own++) {
 		int error;
 
-		if (!lock_bytes(b->fd, F_WRLCK, slot_offset(b->own), 1)) {
-			if (errno != EAGAIN && errno != EACCES)
-				return failed(reason, "cannot be locked");
+		if (is_locked(b->fd, slot_offset(b->own), 1))
 			continue;
-		}
 		error = posix_fallocate(b->fd, slot_offset(b->own), SLOT_BYTES);
 		errno = error;
 		if (error != 0)
 			return failed(reason, "has no room");
+		slot_vacate(scoreboard_own(b)); /* before the lock says that it is a worker's */
+		if (!lock_bytes(b->fd, F_WRLCK, slot_offset(b->own), 1))
+			return failed(reason, "cannot be locked");
 		if (b->own >= counter_read(&header_of(b)->used))
 			counter_set(&header_of(b)->used, b->own + 1);
 		return true;
