@@ -22,8 +22,8 @@ struct slot_text {
 /* What a worker is and has now. Of a slot without a worker they mean nothing. */
 struct gauges {
 	counter pid;
-	counter started_us; /* wall clock, the only one here */
-	counter turned_us; /* clock_us() when the loop began its last turn, which it does at least every 2 s; 0: it has yet to begin */
+	counter started_us;      /* wall clock, the only one here */
+	counter turned_us;       /* clock_us() when the loop began its last turn, at least every 2 s; 0: it has yet to begin */
 	counter draining;        /* 0 or 1, as the next two */
 	counter ready;           /* every path can be served; else `unready` says why not */
 	counter share;           /* the option */
