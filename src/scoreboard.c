@@ -208,7 +208,9 @@ static bool open_file(struct scoreboard *b, const char *path, int64_t wall_us, c
 	b->created_us = header_of(b)->created_us;
 	if (!is_locked(b->fd, (off_t)PAGE, 0))
 		forget_recent(b);
-	return claim(b, reason) && lock_bytes(b->fd, F_UNLCK, 0, 1);
+	if (!claim(b, reason))
+		return false;
+	return lock_bytes(b->fd, F_UNLCK, 0, 1) || failed(reason, "cannot be unlocked");
 }
 
 /* Also gives up what was locked. */
