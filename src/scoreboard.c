@@ -87,19 +87,27 @@ static bool refused(char reason[SCOREBOARD_REASON_BYTES], const char *why)
 	return false;
 }
 
+/* Memory that cannot be had must be refused now: later, a write to it would be a SIGBUS. False with errno. */
+static bool allocate(int fd, off_t start, size_t len)
+{
+	int error;
+
+	do
+		error = posix_fallocate(fd, start, (off_t)len);
+	while (error == EINTR); /* stopped and continued meanwhile: memory's file systems give up for that */
+	errno = error;
+	return error == 0;
+}
+
 /* A new file, or an old one that is to be as new. The header comes last but one: a file that is cut short is seen to be. */
 static bool make_file(int fd, int64_t wall_us, char reason[SCOREBOARD_REASON_BYTES])
 {
 	const struct header h = {
 		.magic = MAGIC, .layout = LAYOUT, .slot_bytes = SLOT_BYTES, .slots = SCOREBOARD_SLOTS, .created_us = wall_us};
-	int error;
 
 	if (ftruncate(fd, 0) != 0)
 		return failed(reason, "cannot be emptied");
-	/* Memory that cannot be had must be refused now: later, a write to it would be a SIGBUS. */
-	error = posix_fallocate(fd, 0, PAGE);
-	errno = error;
-	if (error != 0)
+	if (!allocate(fd, 0, PAGE))
 		return failed(reason, "has no room");
 	if (pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
 		return failed(reason, "cannot be written");
@@ -163,13 +171,9 @@ static void forget_recent(const struct scoreboard *b)
 static bool claim(struct scoreboard *b, char reason[SCOREBOARD_REASON_BYTES])
 {
 	for (b->own = 0; b->own < SCOREBOARD_SLOTS; b->own++) {
-		int error;
-
 		if (is_locked(b->fd, slot_offset(b->own), 1))
 			continue;
-		error = posix_fallocate(b->fd, slot_offset(b->own), SLOT_BYTES);
-		errno = error;
-		if (error != 0)
+		if (!allocate(b->fd, slot_offset(b->own), SLOT_BYTES))
 			return failed(reason, "has no room");
 		slot_vacate(scoreboard_own(b)); /* before the lock says that it is a worker's */
 		if (!lock_bytes(b->fd, F_WRLCK, slot_offset(b->own), 1))

@@ -166,6 +166,18 @@ START_TEST(a_fault_costs_the_scoreboard_only_while_it_lasts)
 }
 END_TEST
 
+/* A signal that comes while the kernel looks for memory is no lack of it. */
+START_TEST(an_interrupted_call_is_made_again)
+{
+	struct scoreboard b;
+
+	prepare(&(struct fault){.call = FALLOCATE, .before = _i, .failure = EINTR});
+	open_shared(&b);
+	ck_assert_int_lt(calls_left, 0);
+	scoreboard_close(&b);
+}
+END_TEST
+
 /* A limit of the process, as ulimit -f sets it; the signal is ignored by then (main.c). */
 START_TEST(a_limit_of_file_sizes_is_a_fault)
 {
@@ -253,6 +265,7 @@ END_TEST
 static void add_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, a_fault_costs_the_scoreboard_only_while_it_lasts, 0, 2 * FAULTS);
+	tcase_add_loop_test(tc, an_interrupted_call_is_made_again, 0, 2);
 	tcase_add_test(tc, a_limit_of_file_sizes_is_a_fault);
 	tcase_add_loop_test(tc, a_file_or_folder_that_may_not_be_written, 0, 2);
 	tcase_add_test(tc, without_memory_there_is_none);
