@@ -208,6 +208,20 @@ START_TEST(test_json_says_what_there_is)
 }
 END_TEST
 
+/* A slot without a worker is not among them. */
+START_TEST(test_json_lists_workers_only)
+{
+	json_t *o;
+
+	scoreboard_close(&boards[1]);
+	look();
+	o = status();
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "worker_list")), 2);
+	json_decref(o);
+	ck_assert(scoreboard_open(&boards[1], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
+}
+END_TEST
+
 /* A line that the slot had no room for is no JSON any more. */
 START_TEST(test_json_of_a_cut_line_is_a_string)
 {
@@ -320,6 +334,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_text_is_escaped, 0, sizeof(escapes) / sizeof(escapes[0]));
 	tcase_add_test(tc, test_a_piece_that_is_too_long_is_no_silent_cut);
 	tcase_add_test(tc, test_json_says_what_there_is);
+	tcase_add_test(tc, test_json_lists_workers_only);
 	tcase_add_test(tc, test_json_of_a_cut_line_is_a_string);
 	tcase_add_test(tc, test_the_page_is_well_formed_whatever_is_said);
 	tcase_add_test(tc, test_the_page_says_when_it_is_of_one_worker);
