@@ -78,9 +78,9 @@ static void check_scoreboard(const char *path, FILE *out)
 	char reason[SCOREBOARD_REASON_BYTES];
 	bool is_there;
 
-	if (path[0] == '\0')
-		(void)fputs("skipped: no scoreboard is set; each worker would answer /metrics and /status for itself\n", out);
-	else if (!scoreboard_check(path, &is_there, reason))
+	if (path[0] == '\0') /* none is wanted */
+		return;
+	if (!scoreboard_check(path, &is_there, reason))
 		(void)fprintf(out,
 			      "warning: scoreboard %s %s; a worker would serve, and answer /metrics and /status for itself\n",
 			      path, reason);
