@@ -346,8 +346,6 @@ int worker_run(struct options *options, int argc, char *const argv[], int fd)
 	w->argv = argv;
 	w->log = (struct log){.fd = STDERR_FILENO, .level = options->log_level};
 	prepare_heap();
-	(void)signal(SIGXFSZ,
-		     SIG_IGN); /* a limit of file sizes is an error like a full disk: for the log, and for the scoreboard */
 	if (!start(w, fd)) {
 		log_event(&w->log, LOG_LEVEL_ERROR, "start_failed", LOG_NO_REQUEST, "{s:s}", "error",
 			  "out of memory, threads or descriptors");
