@@ -32,29 +32,36 @@ static void add_gauges(struct gauges *sum, const struct gauges *g)
 }
 
 /* The last place is for the rest. */
-static void add_reason(struct pool *p, const char *text)
+static void add_saying(struct pool_sayings *s, const char *text, const char *rest)
 {
 	unsigned i = 0;
 
-	while (i < p->reason_count && strcmp(p->reasons[i].text, text) != 0)
+	while (i < s->count && strcmp(s->all[i].text, text) != 0)
 		i++;
-	if (i >= POOL_REASONS - 1) {
-		i = POOL_REASONS - 1;
-		text = "other reasons";
+	if (i >= POOL_SAYINGS - 1) {
+		i = POOL_SAYINGS - 1;
+		text = rest;
 	}
-	if (i >= p->reason_count) {
-		p->reason_count = i + 1;
-		p->reasons[i].workers = 0;
-		(void)snprintf(p->reasons[i].text, sizeof(p->reasons[i].text), "%s", text);
+	if (i >= s->count) {
+		s->count = i + 1;
+		s->all[i].workers = 0;
+		(void)snprintf(s->all[i].text, sizeof(s->all[i].text), "%s", text);
 	}
-	p->reasons[i].workers++;
+	s->all[i].workers++;
+}
+
+static void add_reason(struct pool *p, const char *text)
+{
+	add_saying(&p->reasons, text, "other reasons");
 }
 
 static void add_worker(struct pool *p, const struct pool_worker *w)
 {
-	char unready[SLOT_TEXT_BYTES + 1];
+	char text[SLOT_TEXT_BYTES + 1];
 
 	p->workers++;
+	slot_text_get(&w->slot->version, text);
+	add_saying(&p->versions, text, "others");
 	p->by_state[w->state]++;
 	add_gauges(&p->gauges, &w->slot->gauges);
 	if (w->state == POOL_STUCK) {
@@ -67,8 +74,8 @@ static void add_worker(struct pool *p, const struct pool_worker *w)
 		p->ready += w->state != POOL_DRAINING;
 		return;
 	}
-	slot_text_get(&w->slot->unready, unready);
-	add_reason(p, unready[0] != '\0' ? unready : "starting");
+	slot_text_get(&w->slot->unready, text);
+	add_reason(p, text[0] != '\0' ? text : "starting");
 }
 
 static void add_counters(struct pool *p, const struct slot *s)
@@ -124,8 +131,8 @@ bool pool_is_ready(const struct pool *p, char reasons[POOL_REASON_BYTES])
 	reasons[0] = '\0';
 	if (2 * p->ready > p->accepting)
 		return true;
-	for (unsigned i = 0; i < p->reason_count && used < POOL_REASON_BYTES; i++) {
-		const struct pool_reason *r = &p->reasons[i];
+	for (unsigned i = 0; i < p->reasons.count && used < POOL_REASON_BYTES; i++) {
+		const struct pool_saying *r = &p->reasons.all[i];
 
 		used += (size_t)snprintf(reasons + used, POOL_REASON_BYTES - used, "%s%s", i > 0 ? "; " : "", r->text);
 		if (p->workers > 1 && used < POOL_REASON_BYTES)

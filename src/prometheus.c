@@ -147,6 +147,9 @@ static void write_state(const struct pool *p, struct body *b)
 	     "Workers by state (stuck: the event loop does not turn; busy: requests to public paths in flight).");
 	for (unsigned i = 0; i < POOL_STATE_MAX; i++)
 		labelled(b, "workers", "state", pool_state_names[i], p->by_state[i]);
+	head(b, "workers_by_version", "gauge", "Workers by the version of the program that they run.");
+	for (unsigned i = 0; i < p->versions.count; i++)
+		labelled(b, "workers_by_version", "version", p->versions.all[i].text, p->versions.all[i].workers);
 	number(b, "workers_ready", "gauge", "Workers that accept requests and can serve every path.", p->ready);
 	count(b, "worker_starts_total", "Workers started.", &p->metrics.starts);
 	count(b, "worker_deaths_total", "Workers that ended without draining: killed, or crashed.", &p->metrics.deaths);
@@ -175,7 +178,7 @@ static void write_rest(const struct pool *p, struct body *b)
 	      &p->metrics.log_lines_suppressed);
 	number(b, "scoreboard_shared", "gauge", "1: these are the pool's figures; 0: no scoreboard, one worker's.", p->shared);
 	seconds(b, "start_time_seconds", "gauge", "When counting began, in seconds since 1970.", (double)p->created_us * 1e-6);
-	head(b, "build_info", "gauge", "1, with the version of the worker that answered and of its libpq.");
+	head(b, "build_info", "gauge", "1, with the version of the one worker that answered, and of its libpq.");
 	text_printf(b, "agents_fcgi_build_info{version=\"");
 	text_label(b, AGENTS_FCGI_VERSION);
 	text_printf(b, "\",libpq=\"%d.%d\"} 1\n", libpq / 10000, libpq % 10000);

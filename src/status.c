@@ -128,8 +128,8 @@ static json_t *reasons(const struct pool *p)
 {
 	json_t *array = json_array();
 
-	for (unsigned i = 0; i < p->reason_count; i++) {
-		const struct pool_reason *r = &p->reasons[i];
+	for (unsigned i = 0; i < p->reasons.count; i++) {
+		const struct pool_saying *r = &p->reasons.all[i];
 
 		array = with(array,
 			     json_pack("{s:i, s:o}", "workers", (int)r->workers, "reason", utf8_json(r->text, strlen(r->text))));

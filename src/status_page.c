@@ -57,14 +57,14 @@ static void write_verdict(const struct pool *p, struct body *b)
 		text_printf(b, "<p class=\"good\">Ready: %u of %u workers serve every path.</p>\n", p->ready, p->workers);
 	else
 		text_printf(b, "<p class=\"bad\">Not ready: %u of %u workers serve every path.</p>\n", p->ready, p->workers);
-	if (p->reason_count > 0)
+	if (p->reasons.count > 0)
 		text_printf(b, "<ul>\n");
-	for (unsigned i = 0; i < p->reason_count; i++) {
-		text_printf(b, "<li>%u of %u workers: ", p->reasons[i].workers, p->workers);
-		text_html(b, p->reasons[i].text);
+	for (unsigned i = 0; i < p->reasons.count; i++) {
+		text_printf(b, "<li>%u of %u workers: ", p->reasons.all[i].workers, p->workers);
+		text_html(b, p->reasons.all[i].text);
 		text_printf(b, "</li>\n");
 	}
-	if (p->reason_count > 0)
+	if (p->reasons.count > 0)
 		text_printf(b, "</ul>\n");
 	if (!p->shared)
 		text_printf(

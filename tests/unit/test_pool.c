@@ -157,11 +157,11 @@ START_TEST(test_a_worker_that_does_not_turn_is_stuck)
 	ck_assert_uint_eq(pool.by_state[POOL_STUCK], 1);
 	ck_assert_uint_eq(pool.accepting, 2);
 	ck_assert_str_eq(reasons_of_pool(), "ready");
-	ck_assert_str_eq(pool.reasons[0].text, "stuck: the event loop does not turn");
+	ck_assert_str_eq(pool.reasons.all[0].text, "stuck: the event loop does not turn");
 }
 END_TEST
 
-START_TEST(test_more_reasons_than_places)
+START_TEST(test_more_reasons_and_versions_than_places)
 {
 	struct scoreboard more[4];
 
@@ -171,11 +171,18 @@ START_TEST(test_more_reasons_than_places)
 		ck_assert(scoreboard_open(&more[i], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
 		(void)snprintf(why, sizeof(why), "reason %u", i);
 		slot_text_set(&scoreboard_own(&more[i])->unready, str_of(why));
+		slot_text_set(&scoreboard_own(&more[i])->version, str_of(&why[strlen("reason ")]));
 		if (i < WORKERS)
 			not_ready(i, "first");
 	}
 	ck_assert_str_eq(reasons_of_pool(), "first (3 of 7 workers); reason 0 (1 of 7 workers); reason 1 (1 of 7 workers); "
 					    "other reasons (2 of 7 workers)");
+	ck_assert_uint_eq(pool.versions.count, 4);
+	ck_assert_uint_eq(pool.versions.all[0].workers, WORKERS);
+	ck_assert_str_eq(pool.versions.all[2].text, "1");
+	ck_assert_uint_eq(pool.versions.all[2].workers, 1);
+	ck_assert_str_eq(pool.versions.all[3].text, "others");
+	ck_assert_uint_eq(pool.versions.all[3].workers, 2);
 	for (unsigned i = 0; i < 4; i++)
 		scoreboard_close(&more[i]);
 }
@@ -198,7 +205,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_ready_while_most_of_those_that_accept_are);
 	tcase_add_test(tc, test_draining_workers_do_not_count);
 	tcase_add_test(tc, test_a_worker_that_does_not_turn_is_stuck);
-	tcase_add_test(tc, test_more_reasons_than_places);
+	tcase_add_test(tc, test_more_reasons_and_versions_than_places);
 	tcase_add_test(tc, test_the_last_error_is_the_latest_of_all);
 }
 

@@ -6,6 +6,7 @@
 #include "prometheus.h"
 #include "status.h"
 #include "text.h"
+#include "version.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -72,11 +73,32 @@ START_TEST(test_prometheus_says_what_was_counted)
 	ck_assert_double_eq_tol(value_of(text, "request_duration_seconds_sum{path=\"/agents\"}"), 20.00037, 1e-6);
 	ck_assert_double_eq(value_of(text, "flight_members_count"), 0.);
 	ck_assert_double_eq(value_of(text, "workers{state=\"idle\"}"), 3.);
+	ck_assert_double_eq(value_of(text, "workers_by_version{version=\"" AGENTS_FCGI_VERSION "\"}"), 3.);
 	ck_assert_double_eq(value_of(text, "database_connections"), 3.);
 	ck_assert_double_eq(value_of(text, "worker_busy_seconds_total"), 1.5);
 	ck_assert_double_eq(value_of(text, "scoreboard_shared"), 1.);
 	ck_assert_double_eq(value_of(text, "start_time_seconds"), 1700000000.);
 	free(text);
+}
+END_TEST
+
+/* In the midst of an upgrade, whoever answers; a label is escaped as each is. */
+START_TEST(test_prometheus_has_the_workers_of_each_version)
+{
+	char *text;
+
+	slot_text_set(&slot_of(1)->version, str_of("0.2\"beta\""));
+	look();
+	text = prometheus();
+	ck_assert_double_eq(value_of(text, "workers_by_version{version=\"" AGENTS_FCGI_VERSION "\"}"), 2.);
+	ck_assert_double_eq(value_of(text, "workers_by_version{version=\"0.2\\\"beta\\\"\"}"), 1.);
+	free(text);
+	scoreboard_close(&boards[1]);
+	look();
+	text = prometheus();
+	ck_assert_ptr_null(strstr(text, "beta")); /* with its last worker */
+	free(text);
+	ck_assert(scoreboard_open(&boards[1], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
 }
 END_TEST
 
@@ -329,6 +351,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_prometheus_says_what_was_counted);
+	tcase_add_test(tc, test_prometheus_has_the_workers_of_each_version);
 	tcase_add_test(tc, test_prometheus_has_sums_to_the_last_digit);
 	tcase_add_test(tc, test_prometheus_is_well_formed);
 	tcase_add_loop_test(tc, test_text_is_escaped, 0, sizeof(escapes) / sizeof(escapes[0]));
