@@ -73,11 +73,13 @@ static json_t *requests(const struct pool *p)
 {
 	const struct metrics *m = &p->metrics;
 
-	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:{s:o, s:o, s:o}}", "in_flight", integer(&p->gauges.in_flight), "waiting",
-			 integer(&p->gauges.waiting), "waiting_limit", integer(&p->gauges.max_waiting), "total",
-			 (json_int_t)metrics_requests(m, 0), "errors", (json_int_t)metrics_requests(m, 500), "refused",
-			 "too_late", integer(&m->refused[METRICS_TOO_LATE]), "full", integer(&m->refused[METRICS_FULL]),
-			 "no_memory", integer(&m->refused[METRICS_NO_MEMORY]));
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:{s:o, s:o, s:o}, s:{s:o, s:o, s:o}}", "in_flight",
+			 integer(&p->gauges.in_flight), "waiting", integer(&p->gauges.waiting), "waiting_limit",
+			 integer(&p->gauges.max_waiting), "total", (json_int_t)metrics_requests(m, 0), "errors",
+			 (json_int_t)metrics_requests(m, 500), "refused", "too_late", integer(&m->refused[METRICS_TOO_LATE]),
+			 "full", integer(&m->refused[METRICS_FULL]), "no_memory", integer(&m->refused[METRICS_NO_MEMORY]),
+			 "unsent", "client_left", integer(&m->clients_left), "stalled", integer(&m->answers_stalled), "evicted",
+			 integer(&m->answers_evicted));
 }
 
 static json_t *database(const struct pool *p)

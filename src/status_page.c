@@ -155,9 +155,19 @@ static void write_paths(const struct pool *p, struct body *b)
 
 static void write_since(const struct pool *p, struct body *b)
 {
-	static const char *const columns[] = {
-		"worker starts",  "worker deaths", "refused: too late", "refused: full, no memory", "clients left",     "stalled",
-		"queries resent", "connects",      "failed connects",   "connections lost",         "requests a query", NULL};
+	static const char *const columns[] = {"worker starts",
+					      "worker deaths",
+					      "refused: too late",
+					      "refused: full, no memory",
+					      "clients left",
+					      "stalled",
+					      "evicted",
+					      "queries resent",
+					      "connects",
+					      "failed connects",
+					      "connections lost",
+					      "requests a query",
+					      NULL};
 	const struct metrics *m = &p->metrics;
 
 	begin_table(b, "Since the start", columns);
@@ -168,6 +178,7 @@ static void write_since(const struct pool *p, struct body *b)
 	bad_cell(b, counter_read(&m->refused[METRICS_FULL]) + counter_read(&m->refused[METRICS_NO_MEMORY]));
 	cell(b, counter_read(&m->clients_left));
 	cell(b, counter_read(&m->answers_stalled));
+	cell(b, counter_read(&m->answers_evicted));
 	cell(b, counter_read(&m->queries_resent));
 	cell(b, counter_read(&m->database_connects));
 	bad_cell(b, counter_read(&m->database_connect_failures));

@@ -205,23 +205,25 @@ START_TEST(test_json_says_what_there_is)
 {
 	const char *state, *reason, *event;
 	int ready, total, list_ready, workers;
-	json_int_t errors;
+	json_int_t errors, evicted;
 	json_t *o;
 
+	counter_add(&slot_of(0)->metrics.answers_evicted, 17);
 	counter_add(&slot_of(1)->metrics.requests[METRICS_AGENTS][METRICS_504], 4);
 	not_ready(1, NASTY);
 	slot_text_set(&slot_of(1)->last_error, str_of("{\"time\":\"2026\",\"event\":\"lost\"}"));
 	look();
 	o = status();
-	ck_assert_int_eq(json_unpack(o, "{s:b, s:{s:i}, s:[{s:i, s:s}], s:{s:I}, s:{s:s}, s:[{s:s, s:b}]}", "ready", &ready,
-				     "workers", "total", &total, "reasons", "workers", &workers, "reason", &reason, "requests",
-				     "errors", &errors, "last_error", "event", &event, "worker_list", "state", &state, "ready",
-				     &list_ready),
+	ck_assert_int_eq(json_unpack(o, "{s:b, s:{s:i}, s:[{s:i, s:s}], s:{s:I, s:{s:I}}, s:{s:s}, s:[{s:s, s:b}]}", "ready",
+				     &ready, "workers", "total", &total, "reasons", "workers", &workers, "reason", &reason,
+				     "requests", "errors", &errors, "unsent", "evicted", &evicted, "last_error", "event", &event,
+				     "worker_list", "state", &state, "ready", &list_ready),
 			 0);
 	ck_assert(ready && list_ready);
 	ck_assert_int_eq(total, 3);
 	ck_assert_int_eq(workers, 1);
 	ck_assert_int_eq(errors, 4);
+	ck_assert_int_eq(evicted, 17);
 	ck_assert_str_eq(event, "lost");
 	ck_assert_str_eq(state, "idle");
 	ck_assert_ptr_nonnull(strstr(reason, "alert"));
@@ -275,6 +277,42 @@ START_TEST(test_the_page_is_well_formed_whatever_is_said)
 	ck_assert_msg(html_is_well_formed(body_str(b), reason), "%s", reason);
 	ck_assert_ptr_null(memmem(b->data, b->len, "<script", 7));
 	ck_assert_ptr_nonnull(memmem(b->data, b->len, "&lt;script&gt;", 14));
+	body_unref(b);
+}
+END_TEST
+
+static unsigned times(const char *from, const char *end, const char *what)
+{
+	unsigned n = 0;
+
+	while ((from = strstr(from, what)) != NULL && from++ < end)
+		n++;
+	return n;
+}
+
+/* Each number stands below its name: a row has as many cells as its table has columns. */
+START_TEST(test_the_page_s_rows_fill_their_columns)
+{
+	struct body *b = body_new(16);
+	unsigned tables = 0;
+	const char *at;
+
+	counter_add(&slot_of(0)->metrics.answers_stalled, 1616);
+	counter_add(&slot_of(0)->metrics.answers_evicted, 1717);
+	look();
+	status_page(&pool, &boards[0], b);
+	body_append(b, "", 1);
+	ck_assert_ptr_nonnull(strstr(b->data, "<th>stalled</th><th>evicted</th>"));
+	ck_assert_ptr_nonnull(strstr(b->data, "<td>1616</td><td>1717</td>"));
+	for (at = b->data; (at = strstr(at, "<table")) != NULL; tables++) {
+		const char *end = strstr(at, "</table>"), *row = strstr(at, "</tr>");
+		unsigned columns = times(at, row, "<th>");
+
+		ck_assert_uint_gt(columns, 1);
+		for (at = row + 1; (row = strstr(at, "</tr>")) != NULL && row < end; at = row + 1)
+			ck_assert_uint_eq(times(at, row, "<td"), columns);
+	}
+	ck_assert_uint_eq(tables, 5);
 	body_unref(b);
 }
 END_TEST
@@ -360,6 +398,7 @@ int main(void)
 	tcase_add_test(tc, test_json_lists_workers_only);
 	tcase_add_test(tc, test_json_of_a_cut_line_is_a_string);
 	tcase_add_test(tc, test_the_page_is_well_formed_whatever_is_said);
+	tcase_add_test(tc, test_the_page_s_rows_fill_their_columns);
 	tcase_add_test(tc, test_the_page_says_when_it_is_of_one_worker);
 	tcase_add_loop_test(tc, test_a_step_of_the_wall_clock_changes_nothing, 0, 2);
 	tcase_add_loop_test(tc, test_the_judge_of_pages, 0, sizeof(pages) / sizeof(pages[0]));
