@@ -12,7 +12,8 @@
 /* More than these are not limited. */
 #define LOG_LIMIT_EVENTS 32
 
-#define LOG_LIMIT_LINES 20
+/* Of each worker, and there may be many on one journal, whose own limit would leave out lines of any event. */
+#define LOG_LIMIT_LINES 5
 
 struct log_limit {
 	struct log_limit_event {

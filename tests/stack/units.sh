@@ -25,6 +25,17 @@ sample_is_default() {
 WORKER=${WORKER:-build/agents-fcgi}
 check 'the sample of the options is the defaults, in comments and without' sample_is_default
 
+# Eight events at once, of each of which every worker writes as much as it may.
+journal_takes_it() {
+  local workers lines seconds burst
+  workers=$(sed -n 's/^Environment=WORKERS=//p' "$unit")
+  seconds=$(sed -n 's/^LogRateLimitIntervalSec=\([0-9]*\)s$/\1/p' "$unit")
+  burst=$(sed -n 's/^LogRateLimitBurst=//p' "$unit")
+  lines=$(sed -n 's/^#define LOG_LIMIT_LINES //p' src/log_limit.h)
+  ((workers > 0 && lines > 0 && seconds > 0 && 8 * workers * lines * seconds <= burst))
+}
+check 'journald takes what the workers may write' journal_takes_it
+
 if command -v systemd-analyze >/dev/null; then
   # The program is where the unit says only on a machine.
   verified() {
