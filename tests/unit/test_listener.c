@@ -121,7 +121,7 @@ static void setup(void)
 static void teardown(void)
 {
 	listener_stop(&listener);
-	(void)conns_abandon(cs);
+	(void)conns_abandon(cs, CONN_SENDING);
 	for (unsigned i = 0; i < client_count; i++)
 		(void)close(clients[i]);
 	(void)close(listening_fd);
