@@ -10,6 +10,7 @@
 #define REST_PER_CONNECTION_S 50e-6
 #define REST_MAX_S 2e-3
 #define PAUSE_S 1.0
+#define STAND_BACK_S 20e-3
 #define BATCH_MAX 64U
 
 bool listener_check(int fd, const char **why)
@@ -75,9 +76,14 @@ static int accept_some(struct listener *l, unsigned most)
 
 static void accept_and_rest(struct listener *l, unsigned most)
 {
-	int n = accept_some(l, most);
 	double seconds = l->conns->count * REST_PER_CONNECTION_S;
+	int n;
 
+	if (l->stands_back != NULL && l->stands_back(l->user)) {
+		rest(l, STAND_BACK_S);
+		return;
+	}
+	n = accept_some(l, most);
 	if (n < 0) {
 		rest(l, PAUSE_S);
 		return;

@@ -5,6 +5,7 @@
  * connection at a time and then rests, the longer the more connections it has, while others take the next. Only where the queue
  * is still not empty after a rest does it take more at once, doubling: a burst must not overflow the backlog, which is an instant 502.
  * Out of descriptors, it pauses for a second; some are kept back, for the database and for requests that come in pieces.
+ * A worker that stands back leaves new connections to the others, and looks again a moment later.
  */
 #ifndef AGENTS_LISTENER_H
 #define AGENTS_LISTENER_H
@@ -12,6 +13,8 @@
 #include "conn.h"
 
 struct listener {
+	bool (*stands_back)(void *user); /* NULL: never; the caller's to set, as is `user` */
+	void *user;
 	struct conns *conns;
 	int fd;
 	unsigned batch; /* connections to take after the next rest */

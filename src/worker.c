@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "handlers.h"
+#include "pool.h"
 #include "reload.h"
 #include "version.h"
 #include "watchdog.h"
@@ -228,6 +229,17 @@ static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
 	stop_when_empty(w);
 }
 
+/*
+ * Without a database, while others have one: what came here would wait for its deadline in vain. So with fewer connections than workers to be had, or
+ * in the moment after a start.
+ */
+static bool stands_back(void *user)
+{
+	struct worker *w = user;
+
+	return !db_is_up(&w->db) && pool_has_ready(&w->scoreboard, clock_us());
+}
+
 static void on_database_up(void *user)
 {
 	schema_check(&((struct worker *)user)->schema);
@@ -330,6 +342,8 @@ static bool start(struct worker *w, int fd)
 	ev_check_start(w->loop, &w->after_sleep);
 	ev_init(&w->drained, on_drain_timeout);
 	w->drained.data = w;
+	w->listener.stands_back = stands_back;
+	w->listener.user = w;
 	listener_start(&w->listener, &w->conns, fd, SPARE_DESCRIPTORS + (unsigned)w->options->db_connections);
 	return true;
 }
