@@ -25,6 +25,18 @@ bool pool_worker(const struct scoreboard *b, unsigned index, int64_t now_us, str
 	return true;
 }
 
+bool pool_has_ready(const struct scoreboard *b, int64_t now_us)
+{
+	unsigned used = scoreboard_used(b);
+	struct pool_worker w;
+
+	for (unsigned i = 0; i < used; i++)
+		if (pool_worker(b, i, now_us, &w) && (w.state == POOL_BUSY || w.state == POOL_IDLE) &&
+		    counter_read(&w.slot->gauges.ready) != 0)
+			return true;
+	return false;
+}
+
 static void add_gauges(struct gauges *sum, const struct gauges *g)
 {
 	for (size_t i = 0; i < sizeof(*sum) / sizeof(counter); i++)

@@ -135,6 +135,23 @@ START_TEST(test_ready_while_most_of_those_that_accept_are)
 END_TEST
 
 /* A worker that drains is on its way out: its successor counts. */
+START_TEST(test_one_that_is_ready_is_enough_to_stand_back)
+{
+	int64_t soon_us = UP_US + SECOND_US;
+
+	ck_assert(pool_has_ready(&boards[0], soon_us));
+	not_ready(0, "database: away");
+	not_ready(1, "database: away");
+	ck_assert(pool_has_ready(&boards[0], soon_us));
+	ck_assert(!pool_has_ready(&boards[0], UP_US + POOL_STUCK_US + 1)); /* it hangs */
+	counter_set(&slot_of(2)->gauges.draining, 1);
+	ck_assert(!pool_has_ready(&boards[0], soon_us));
+	counter_set(&slot_of(2)->gauges.draining, 0);
+	not_ready(2, "database: away");
+	ck_assert(!pool_has_ready(&boards[0], soon_us));
+}
+END_TEST
+
 START_TEST(test_draining_workers_do_not_count)
 {
 	counter_set(&slot_of(0)->gauges.draining, 1);
@@ -203,6 +220,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_a_slot_without_a_worker_has_counters_only);
 	tcase_add_test(tc, test_a_slot_that_is_claimed_is_no_worker_yet);
 	tcase_add_test(tc, test_ready_while_most_of_those_that_accept_are);
+	tcase_add_test(tc, test_one_that_is_ready_is_enough_to_stand_back);
 	tcase_add_test(tc, test_draining_workers_do_not_count);
 	tcase_add_test(tc, test_a_worker_that_does_not_turn_is_stuck);
 	tcase_add_test(tc, test_more_reasons_and_versions_than_places);
