@@ -70,6 +70,12 @@ fi
 no_sample_untested() { [[ $(find deploy/nginx -name '*.conf' -printf "%f\n" | sort | tr '\n' ' ') == 'agents-outsiders.conf agents-public-plain.conf agents-public.conf brotli.conf limits.conf real-ip.conf sysctl.conf ' ]]; }
 check 'no sample is left out' no_sample_untested
 
+# For this test: says for whom it takes a client.
+free_ports
+networks_port=$port
+# shellcheck disable=SC2016 # for nginx
+printf 'server { listen 127.0.0.1:%s; include agents-fcgi/public.d/real-ip.conf; location / { return 200 $agents_network; } }\n' "$networks_port" \
+  >"$etc/conf.d/zz-networks.conf"
 /usr/sbin/nginx -e "$scratch/error.log" -c "$etc/nginx.conf" -g 'daemon off;' >"$scratch/out" 2>&1 </dev/null &
 background+=("$!")
 check 'it starts' await 20 listening "$https"
@@ -147,6 +153,29 @@ for over in tls plain; do
   check "another does not ($over)" answers 502 '"status": 502' 'GET /index HTTP/1.1' 'X-Forwarded-For: 198.51.100.9'
   check "an insider is not counted ($over)" unlimited 'X-Forwarded-For: 203.0.113.9'
 done
+# 33 addresses with 27 requests each stay below every limit, unless they count as one.
+mapfile -t one_network < <(printf 'X-Forwarded-For: 2001:db8:0:7:%x::1\n' {1..33})
+mapfile -t networks < <(printf 'X-Forwarded-For: 2001:db8:1:%x::1\n' {1..33})
+over=tls
+check 'the addresses of one /64 are one client' limited "${one_network[@]}"
+check 'those of others are not' unlimited "${networks[@]}"
+# However nginx writes an address: with zeros in each of its groups or not, Python's own reading is the oracle.
+every_network() {
+  /usr/bin/python3 -IS - "$networks_port" <<'END' >"$scratch/out" 2>&1
+import http.client
+import ipaddress
+import itertools
+import sys
+
+connection = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]), timeout=20)
+for groups in itertools.product(*[[0x2001]] + [[0, 0xdb8]] * 7):
+    address = ipaddress.IPv6Address(':'.join(f'{group:x}' for group in groups))
+    connection.request('GET', '/', headers={'X-Forwarded-For': str(address)})
+    key = connection.getresponse().read().decode()
+    assert [int(group, 16) for group in key.split(':')] == list(groups[:4]), f'{address} is counted as {key}'
+END
+}
+check 'whatever its zeros, an address counts for its /64' every_network
 # Written within its flush time.
 check 'the log knows the client behind the balancer' await 20 grep -q '"remote": "198.51.100.9"' "$scratch/access.log"
 if [[ -x /usr/sbin/logrotate ]]; then
