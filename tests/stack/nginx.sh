@@ -131,10 +131,10 @@ check 'no TLS 1.1' handshake 'no protocols available\|alert protocol version' -t
 check 'no cipher without forward secrecy' handshake 'alert handshake failure' -tls1_2 -cipher AES128-SHA
 # WORDS: how often it stands in the answers; a body does not end in a newline.
 count() { grep -o -- "$1" "$scratch/answers" | wc -l; }
-# HEADER…: 900 requests on one connection, far above the rate, with one of the headers each, in turn.
+# HEADER…: 900 requests (flood_size) on one connection, far above the rate, with one of the headers each, in turn.
 flood() {
   local i
-  { for ((i = 0; i < 900; i++)); do printf 'GET /index HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n' "${@:i % $# + 1:1}"; done && printf 'GET /index HTTP/1.0\r\n\r\n'; } |
+  { for ((i = 0; i < ${flood_size:-900}; i++)); do printf 'GET /index HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n' "${@:i % $# + 1:1}"; done && printf 'GET /index HTTP/1.0\r\n\r\n'; } |
     if [[ $over == plain ]]; then
       # shellcheck disable=SC2016
       timeout 60 bash -c 'exec {fd}<>"/dev/tcp/127.0.0.1/$1" && { cat <&"$fd" & cat >&"$fd"; } && wait' flood "$plain" >"$scratch/answers" || true
@@ -153,6 +153,11 @@ for over in tls plain; do
   check "another does not ($over)" answers 502 '"status": 502' 'GET /index HTTP/1.1' 'X-Forwarded-For: 198.51.100.9'
   check "an insider is not counted ($over)" unlimited 'X-Forwarded-For: 203.0.113.9'
 done
+# nginx reads on after its last answer, so all that were sent have arrived.
+ends_at_1000() {
+  flood_size=1100 flood 'X-Forwarded-For: 203.0.113.9' && (($(count 'HTTP/1.1 502') == 1000 && $(count 'Connection: close') == 1))
+}
+for over in tls plain; do check "a connection of the public ends after 1,000 requests ($over)" ends_at_1000; done
 # 33 addresses with 27 requests each stay below every limit, unless they count as one.
 mapfile -t one_network < <(printf 'X-Forwarded-For: 2001:db8:0:7:%x::1\n' {1..33})
 mapfile -t networks < <(printf 'X-Forwarded-For: 2001:db8:1:%x::1\n' {1..33})
