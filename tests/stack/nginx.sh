@@ -74,7 +74,7 @@ check 'no sample is left out' no_sample_untested
 free_ports
 networks_port=$port
 # shellcheck disable=SC2016 # for nginx
-printf 'server { listen 127.0.0.1:%s; include agents-fcgi/public.d/real-ip.conf; location / { return 200 $agents_network; } }\n' "$networks_port" \
+printf 'server { listen 127.0.0.1:%s; access_log off; include agents-fcgi/public.d/real-ip.conf; location / { return 200 $agents_network; } }\n' "$networks_port" \
   >"$etc/conf.d/zz-networks.conf"
 /usr/sbin/nginx -e "$scratch/error.log" -c "$etc/nginx.conf" -g 'daemon off;' >"$scratch/out" 2>&1 </dev/null &
 background+=("$!")
@@ -183,6 +183,27 @@ END
 check 'whatever its zeros, an address counts for its /64' every_network
 # Written within its flush time.
 check 'the log knows the client behind the balancer' await 20 grep -q '"remote": "198.51.100.9"' "$scratch/access.log"
+# Bytes that are not UTF-8, in all that a client may fill; and UTF-8, control characters and quotes.
+ff=$'\xff'
+for over in tls plain; do
+  answers 502 '' "GET /agents?q=$ff HTTP/1.1" "$outsider" "User-Agent: a${ff}b" "traceparent: 00-$ff" || not_ok "an answer to bytes that are not ASCII ($over)"
+  answers 502 '' 'GET /agents?q=ü"\\ HTTP/1.1' "$outsider" $'User-Agent: ü"\\\t\x01' 'traceparent: "' || not_ok "an answer to quotes ($over)"
+done
+# Each process of nginx writes its own lines in its own time.
+all_logged() { (($(grep -c '"uri": "(not ASCII)"' "$scratch/access.log") == 4)); }
+log_is_json() {
+  await 20 all_logged && /usr/bin/python3 -IS - "$scratch/access.log" <<'END' >"$scratch/out" 2>&1
+import json
+import sys
+
+with open(sys.argv[1], 'rb') as file:
+    lines = [json.loads(line.decode('utf-8', 'strict')) for line in file]
+hidden = [line for line in lines if line['uri'] == '(not ASCII)']
+assert all(line['user_agent'] == '(not ASCII)' for line in hidden), hidden
+assert sorted(line['traceparent'] for line in hidden) == ['"', '"', '(not ASCII)', '(not ASCII)'], hidden
+END
+}
+check 'each line of its log is JSON, whatever a client sends' log_is_json
 if [[ -x /usr/sbin/logrotate ]]; then
   check 'the rule for its log' bash -c "! /usr/sbin/logrotate -d deploy/nginx/agents-fcgi.logrotate 2>&1 | grep -i '^error'"
 fi
