@@ -13,6 +13,8 @@ installs() {
 }
 check 'install for a machine' installs "$dest" /usr
 check 'install for this test' installs '' "$prefix" UNITDIR="$scratch" CONFIG="$scratch/agents-fcgi.conf" RUNDIR="$run" STATEDIR="$state" WEB_GROUP="$(id -gn)"
+pace_has_its_page() { "$dest/usr/bin/pace" --help >"$scratch/out" && cmp bench/pace/pace.1 "$dest/usr/share/man/man1/pace.1" >"$scratch/out" 2>&1; }
+check 'pace, and its man page' pace_has_its_page
 unit=$scratch/agents-fcgi.service
 nothing_unfilled() { ! grep -rE '@[A-Z_]+@' "$dest" --include='*.service' --include='upgrade' --include='agents-fcgi.conf' --exclude-dir=nginx; }
 check 'nothing between @ signs is left' nothing_unfilled
