@@ -94,7 +94,7 @@ roll() {
     successor='' verdict='' before=$(children)
     before=${before//$'\n'/ }
     kill -s USR1 "$old" 2>/dev/null || continue
-    # It drains for as long as a request may take, which is at most 60 s.
+    # It drains for 61 s at most (DRAIN_MOST_S of worker.c).
     await_ms 65000 find_successor || put_back 'did not come in 65 s'
     await_ms "$ready_ms" judged || put_back "was not ready in $ready_ms ms"
     [[ $verdict == ready ]] || put_back "$verdict"

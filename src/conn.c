@@ -418,13 +418,11 @@ static void drain_idle(struct conn *c)
 
 void conns_drain(struct conns *cs)
 {
-	struct list *node = cs->all.next;
-
 	cs->draining = true;
-	while (node != &cs->all) {
+	/* c may be freed below, no other is. */
+	for (struct list *node = cs->all.next, *next = node->next; node != &cs->all; node = next, next = node->next) {
 		struct conn *c = LIST_OBJECT(node, struct conn, node);
 
-		node = node->next; /* c may be freed below, no other is */
 		if (c->state == CONN_IDLE && c->in == NULL)
 			drain_idle(c);
 	}
@@ -436,15 +434,17 @@ void conns_relieve(struct conns *cs)
 		give_up(LIST_OBJECT(a, struct conn, unread), CONN_EVICTED);
 }
 
-unsigned conns_abandon(struct conns *cs)
+unsigned conns_abandon(struct conns *cs, enum conn_state last)
 {
 	unsigned busy = 0;
 
-	while (!list_empty(&cs->all)) {
-		struct conn *c = LIST_OBJECT(cs->all.next, struct conn, node);
+	for (struct list *node = cs->all.next, *next = node->next; node != &cs->all; node = next, next = node->next) {
+		struct conn *c = LIST_OBJECT(node, struct conn, node);
 
-		busy += c->state != CONN_IDLE;
-		break_off(c);
+		if (c->state <= last) {
+			busy += c->state != CONN_IDLE;
+			break_off(c);
+		}
 	}
 	return busy;
 }

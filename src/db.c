@@ -154,8 +154,7 @@ static void leave_line(struct db *db, struct job *j)
 void db_submit(struct db *db, struct job *j)
 {
 	j->attempts = 0;
-	j->sent_us = 0;
-	j->answered_us = 0;
+	j->sent_us = j->answered_us = 0;
 	j->unwanted = false;
 	enter_line(db, j, &db->waiting);
 }

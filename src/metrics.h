@@ -37,7 +37,7 @@ enum metrics_status {
 /* Why a request was refused at once. */
 enum metrics_refusal { METRICS_TOO_LATE, METRICS_FULL, METRICS_NO_MEMORY, METRICS_REFUSAL_MAX };
 
-/* How an execution of a query ended; the order is that of enum job_outcome. */
+/* How a query ended, be it that it was never sent; the order is that of enum job_outcome. */
 enum metrics_outcome { METRICS_ROWS, METRICS_UNAVAILABLE, METRICS_FAILED, METRICS_EXPIRED, METRICS_OUTCOME_MAX };
 
 /* How lines of the log are counted; the order is that of enum log_level. */

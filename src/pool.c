@@ -8,17 +8,33 @@ const char *const pool_state_names[POOL_STATE_MAX] = {"stuck", "draining", "busy
 bool pool_worker(const struct scoreboard *b, unsigned index, int64_t now_us, struct pool_worker *w)
 {
 	const struct slot *s = scoreboard_slot(b, index);
+	int64_t turned_us;
 
 	if (!scoreboard_is_claimed(b, index))
 		return false;
+	turned_us = (int64_t)counter_read(&s->gauges.turned_us);
+	if (turned_us == 0)
+		return false;
 	w->slot = s;
-	if (now_us - (int64_t)counter_read(&s->gauges.turned_us) > POOL_STUCK_US)
+	if (now_us - turned_us > POOL_STUCK_US)
 		w->state = POOL_STUCK;
 	else if (counter_read(&s->gauges.draining) != 0)
 		w->state = POOL_DRAINING;
 	else
 		w->state = counter_read(&s->gauges.in_flight) > 0 ? POOL_BUSY : POOL_IDLE;
 	return true;
+}
+
+bool pool_has_ready(const struct scoreboard *b, int64_t now_us)
+{
+	unsigned used = scoreboard_used(b);
+	struct pool_worker w;
+
+	for (unsigned i = 0; i < used; i++)
+		if (pool_worker(b, i, now_us, &w) && (w.state == POOL_BUSY || w.state == POOL_IDLE) &&
+		    counter_read(&w.slot->gauges.ready) != 0)
+			return true;
+	return false;
 }
 
 static void add_gauges(struct gauges *sum, const struct gauges *g)

@@ -58,8 +58,11 @@ struct pool_worker {
 /* Large: about 15 KB. */
 void pool_read(struct pool *p, const struct scoreboard *b, struct moment now);
 
-/* The worker in that slot of the scoreboard; false when there is none. */
+/* The worker in that slot of the scoreboard; false when there is none, or none that has begun. */
 bool pool_worker(const struct scoreboard *b, unsigned index, int64_t now_us, struct pool_worker *w);
+
+/* Whether any worker accepts requests and can serve every path: a short look. */
+bool pool_has_ready(const struct scoreboard *b, int64_t now_us);
 
 /* Bytes for the reasons of a pool that is not ready. */
 #define POOL_REASON_BYTES 2048

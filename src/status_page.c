@@ -155,9 +155,9 @@ static void write_paths(const struct pool *p, struct body *b)
 
 static void write_since(const struct pool *p, struct body *b)
 {
-	static const char *const columns[] = {"worker starts",   "worker deaths",    "refused: too late", "refused: full",
-					      "clients left",    "stalled",          "queries resent",    "connects",
-					      "failed connects", "connections lost", "requests a query",  NULL};
+	static const char *const columns[] = {
+		"worker starts",  "worker deaths", "refused: too late", "refused: full, no memory", "clients left",     "stalled",
+		"queries resent", "connects",      "failed connects",   "connections lost",         "requests a query", NULL};
 	const struct metrics *m = &p->metrics;
 
 	begin_table(b, "Since the start", columns);

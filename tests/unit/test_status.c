@@ -80,6 +80,23 @@ START_TEST(test_prometheus_says_what_was_counted)
 }
 END_TEST
 
+/* After years: none of the digits is lost, or a rate over a minute would be made of what is. */
+START_TEST(test_prometheus_has_sums_to_the_last_digit)
+{
+	char *text;
+
+	counter_set(&slot_of(0)->metrics.flight_members.sum, 9007199254740993U);
+	counter_set(&slot_of(0)->metrics.durations[METRICS_AGENTS].sum, 123456789000045U);
+	counter_set(&slot_of(0)->metrics.query_durations[QUERY_AGENTS].sum, 7U);
+	look();
+	text = prometheus();
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_flight_members_sum 9007199254740993\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_request_duration_seconds_sum{path=\"/agents\"} 123456789.000045\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_query_duration_seconds_sum{query=\"agents\"} 0.000007\n"));
+	free(text);
+}
+END_TEST
+
 /* Each line is a comment or a sample, each name has its HELP and TYPE before its samples, and no series comes twice. */
 START_TEST(test_prometheus_is_well_formed)
 {
@@ -191,6 +208,20 @@ START_TEST(test_json_says_what_there_is)
 }
 END_TEST
 
+/* A slot without a worker is not among them. */
+START_TEST(test_json_lists_workers_only)
+{
+	json_t *o;
+
+	scoreboard_close(&boards[1]);
+	look();
+	o = status();
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "worker_list")), 2);
+	json_decref(o);
+	ck_assert(scoreboard_open(&boards[1], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
+}
+END_TEST
+
 /* A line that the slot had no room for is no JSON any more. */
 START_TEST(test_json_of_a_cut_line_is_a_string)
 {
@@ -298,10 +329,12 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_prometheus_says_what_was_counted);
+	tcase_add_test(tc, test_prometheus_has_sums_to_the_last_digit);
 	tcase_add_test(tc, test_prometheus_is_well_formed);
 	tcase_add_loop_test(tc, test_text_is_escaped, 0, sizeof(escapes) / sizeof(escapes[0]));
 	tcase_add_test(tc, test_a_piece_that_is_too_long_is_no_silent_cut);
 	tcase_add_test(tc, test_json_says_what_there_is);
+	tcase_add_test(tc, test_json_lists_workers_only);
 	tcase_add_test(tc, test_json_of_a_cut_line_is_a_string);
 	tcase_add_test(tc, test_the_page_is_well_formed_whatever_is_said);
 	tcase_add_test(tc, test_the_page_says_when_it_is_of_one_worker);

@@ -38,6 +38,27 @@ def postgres_restart(t):
             t.figure(f"{count} {name} restarts, {longest:.2f} s at most")
 
 
+@row("few-connections", "two of four workers killed while PostgreSQL has connections for two")
+def few_connections(t):
+    main, role = t.home.stack(), "few"
+    main.sql(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 4; GRANT asterisk TO {role}")
+    with Stack(t.home, "few", database=main.conninfo(user=role), options="--request-timeout=2s") as stack:
+        before = stack.workers()
+        main.sql(f"ALTER ROLE {role} CONNECTION LIMIT 2")
+        for pid in before[:2]:
+            process.send(pid, signal.SIGKILL)
+        await_(lambda: stack.log("worker").count("too many connections for role") >= 2, "two workers are refused by PostgreSQL")
+        result = measure(stack, t.settings.seconds, {"/index": 300, "/agents": 300}, connections=100)
+        t.check(len(set(before) & set(stack.workers())) == 2, "other workers than the two that were killed were replaced")
+        connected = main.sql(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'")[0][0]
+        t.check(connected == "2", f"{connected} connections instead of 2")
+        main.sql(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+        stack.await_health()
+    t.judge(result)
+    t.figure("2 of 4 workers without a database")
+    main.sql(f"DROP ROLE {role}")
+
+
 def came_back(stack, since_bytes):
     return "ready to accept connections" in stack.log("postgres")[since_bytes:]
 
