@@ -165,6 +165,16 @@ install: build ## DESTDIR= PREFIX=/usr/local; deploy/README.md says how to go on
 	install -m 0644 $(wildcard deploy/monitoring/*) '$(DESTDIR)$(SHAREDIR)/monitoring'
 	install -m 0644 deploy/README.md '$(DESTDIR)$(DOCDIR)/OPERATIONS.md'
 
+# The load generator and its page. The tree of the Debian package has no bench/: a host that serves has no use for it.
+ifneq ($(wildcard bench/pace/main.c),)
+.PHONY: install-pace
+install: install-pace
+install-pace: build/bench/pace
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 0755 build/bench/pace '$(DESTDIR)$(PREFIX)/bin/pace'
+	install -m 0644 bench/pace/pace.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
+endif
+
 .PHONY: deb test-deb
 deb: packages-deb ## a Debian package, in build/deb; its name is the last line
 	@deploy/debian/build

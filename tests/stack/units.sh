@@ -13,6 +13,8 @@ installs() {
 }
 check 'install for a machine' installs "$dest" /usr
 check 'install for this test' installs '' "$prefix" UNITDIR="$scratch" CONFIG="$scratch/agents-fcgi.conf" RUNDIR="$run" STATEDIR="$state" WEB_GROUP="$(id -gn)"
+pace_has_its_page() { "$dest/usr/bin/pace" --help >"$scratch/out" && cmp bench/pace/pace.1 "$dest/usr/share/man/man1/pace.1" >"$scratch/out" 2>&1; }
+check 'pace, and its man page' pace_has_its_page
 unit=$scratch/agents-fcgi.service
 nothing_unfilled() { ! grep -rE '@[A-Z_]+@' "$dest" --include='*.service' --include='upgrade' --include='agents-fcgi.conf' --exclude-dir=nginx; }
 check 'nothing between @ signs is left' nothing_unfilled
@@ -58,7 +60,11 @@ if command -v systemd-analyze >/dev/null; then
     check 'tmpfiles' folders
     log_is_private() { [[ $(stat -c '%a %u %g' "$scratch/root/var/log/agents-fcgi/access.log") == '640 0 4' ]]; }
     check 'the access log is not for everybody' log_is_private
+  else
+    skip 'sysusers, tmpfiles, the access log is not for everybody' 'only root can make their folders'
   fi
+else
+  skip 'systemd-analyze verify, systemd-analyze security, sysusers, tmpfiles, the access log is not for everybody' 'there is no systemd-analyze (package systemd)'
 fi
 
 # --- its command lines ----------------------------------------------------------------------------------------------------------------
@@ -127,6 +133,8 @@ if [[ $EUID -eq 0 ]] && mkdir "$scratch/full" && mount -t tmpfs -o size=20m none
   check 'and it says so' grep -q 'the pool starts with the program of before$' "$scratch/out"
   umount "$mounted"
   mounted=
+else
+  skip 'place, with a full disk' 'no tmpfs can be mounted'
 fi
 
 starts() {
