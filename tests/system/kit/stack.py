@@ -144,6 +144,11 @@ class Stack:
             counts[path] = int(count)
         return counts
 
+    def metric(self, name):
+        """The sum of a metric's values over its labels."""
+        text = self.get("/metrics", self.admin).body.decode()
+        return sum(float(value) for value in re.findall(rf"^agents_fcgi_{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
     def reload_nginx(self):
         master = self.pid("nginx")
         before = set(process.children(master))
