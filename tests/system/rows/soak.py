@@ -1,11 +1,10 @@
 """All of it at random, for as long as SOAK_SECONDS says."""
-import os
 import signal
 import time
 
 from kit import fastcgi, process
 from kit.load import Load
-from kit.process import await_, await_steady
+from kit.process import await_steady
 from kit.stack import Stack
 from kit.trial import row
 
@@ -37,10 +36,7 @@ class Faults:
             self.stack.seconds_until_whole(time.monotonic(), [pid])
 
     def reload_nginx(self):
-        master = self.stack.pid("nginx")
-        before = set(process.children(master))
-        process.send(master, signal.SIGHUP)
-        await_(lambda: set(process.children(master)) - before, "nginx has new workers")
+        self.stack.reload_nginx()
 
     def reload_options(self):
         for pid in self.stack.workers():
@@ -103,11 +99,9 @@ def soak(t):
             stack.await_health()
             load.goes_on(0.5)
             t.judge(load.stop())
-            faults.reload_nginx()
-            await_(lambda: len(process.children(stack.pid("nginx"))) <= os.cpu_count(), "nginx's old workers end")
+            descriptors = stack.descriptors_at_rest(spared)
             # An idle loop trims its memory half a second later, if this machine lets it.
-            return (await_steady(lambda: sum(process.memory_kb(pid) for pid in spared), "the memory is what it is at rest"),
-                    await_steady(lambda: sum(process.descriptors(pid) for pid in spared), "the descriptors are those at rest"))
+            return await_steady(lambda: sum(process.memory_kb(pid) for pid in spared), "the memory is what it is at rest"), descriptors
         # All of them once, and a third of the time, are the warm-up.
         before = phase(t.settings.soak_seconds / 3, faults.all)
         after = phase(t.settings.soak_seconds * 2 / 3)
