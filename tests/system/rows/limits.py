@@ -1,6 +1,7 @@
 """Resources that run out, and more requests than can be served."""
 import os
 import resource
+import signal
 import socket
 import time
 
@@ -9,7 +10,7 @@ from kit.client import Connection, Prober, Probers
 from kit.load import Load, measure
 from kit.process import KitError, await_
 from kit.stack import Stack, run
-from kit.trial import row
+from kit.trial import Skip, row
 
 from .clients import client
 from .tables import FILL
@@ -37,7 +38,7 @@ def no_descriptors(t):
                 s.connect(stack.socket)
                 opened.append(s)
             await_(lambda: "RLIMIT_NOFILE" in stack.log("worker"), "a worker says that descriptors run out")
-            live = [status_of(stack, "/health/live", stack.admin) for _ in range(5)]
+            live = [status_of(stack, "/health/live", stack.admin) for _ in range(10)]
             taken = max(process.descriptors(pid) for pid in stack.workers())
             # How long they stay taken.
             time.sleep(deadline_s)
@@ -50,7 +51,7 @@ def no_descriptors(t):
         result = load.stop()
     t.judge_statuses(result, 502, 503, 504)
     problems_only(t, prober, "without descriptors")
-    t.check(live.count(200) > 0, f"/health/live answered {live}")
+    t.check(live.count(200) > len(live) // 2, f"/health/live answered {live}")
     t.figure(f"descriptors: {taken} of {limit} taken, {result.failed} of {result.requests:,} refused, "
              f"health {live.count(200)} of {len(live)}; back after {recovered_s:.1f} s")
 
@@ -127,8 +128,7 @@ def disk_full(t):
     folder.mkdir(mode=0o711)
     mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=48m,mode=0711", "tmpfs", str(folder)]
     if os.geteuid() != 0 or run(mount, {"PATH": "/usr/bin:/bin"})[0] != 0:
-        t.figure("disk: not run, it needs root and the right to mount")
-        return
+        raise Skip("root and the right to mount, for a disk that is full; the rest of it was run")
     home.at_end(lambda: run(["/bin/umount", str(folder)], {"PATH": "/usr/bin:/bin"}))
     stack = Stack(home, "disk", database=home.stack().conninfo(), options="--slow-log=0ms", extra={"ACCESS_LOG": "on"})
     load = Load(stack, {"/index": 500, "/agents": 500, "/agents_with_orm": 300})
@@ -141,6 +141,13 @@ def disk_full(t):
             pass
     await_(lambda: os.statvfs(folder).f_bavail == 0, "the disk is full")
     load.goes_on(t.settings.seconds / 2)
+    for _ in range(2):
+        # Its successor finds a slot, and a log that takes nothing.
+        victim = t.random.choice(sorted(stack.workers()))
+        process.send(victim, signal.SIGKILL)
+        stack.seconds_until_whole(time.monotonic(), [victim])
+    stack.await_health()
+    load.goes_on(0.5)
     t.check(status_of(stack, "/health/ready", stack.admin) == 200, "not ready while the disk is full")
     full = len(stack.log("access"))
     fill.unlink()
@@ -149,7 +156,7 @@ def disk_full(t):
     stack.await_health()
     stack.stop()
     t.check(result.failed == 0, f"disk full: {result.failed} of {result.requests} failed: {result.faults()}")
-    t.figure(f"disk full: 0 of {result.requests:,} failed, the logs go on by themselves")
+    t.figure(f"disk full: 0 of {result.requests:,} failed, 2 workers killed meanwhile, the logs go on by themselves")
 
 
 @row("exhaustion", "descriptors used up; disk full for logs and temporary files; memory limit reached")
@@ -193,7 +200,8 @@ def overload(t):
             t.check(refused > 0, f"nothing was refused at {times} times the capacity")
             t.check(not prober.errors(), f"a client was dropped: {prober.errors()[:1]}")
             refusals, refused_ms = prober.refusal_ms()
-            t.figure(f"{times}x: {goodput:.0f}/s served of a capacity of {capacity:.0f}, their p99 {result.p99_ms:.0f} ms (deadline "                     f"{deadline_s} s), {late} late, {refused:,} of {result.requests:,} refused, half of {refusals} of them within "
+            t.figure(f"{times}x: {goodput:.0f}/s served of a capacity of {capacity:.0f}, their p99 {result.p99_ms:.0f} ms (deadline "
+                     f"{deadline_s} s), {late} late, {refused:,} of {result.requests:,} refused, half of {refusals} of them within "
                      f"{refused_ms:.1f} ms")
             t.check(goodput >= 0.6 * possible,
                     f"at {times} times the capacity {goodput:.0f} a second were served, {possible:.0f} were possible")
