@@ -7,7 +7,7 @@ import time
 from kit.client import Connection, Prober, Probers
 from kit.load import Load, measure
 from kit.process import KitError, await_
-from kit.stack import Peak, Stack, golden, pool_memory_kb
+from kit.stack import PATHS, Peak, Stack, golden, pool_memory_kb
 from kit.trial import in_threads, row
 
 
@@ -61,18 +61,27 @@ def lock(t, main, database, share):
     t.time(agents.max_s <= deadline_s + 0.5, f"an answer took {agents.max_s:.1f} s")
 
 
+# What is done and undone, and what /health/ready then says of it.
 CHANGES = [
-    ("ADD COLUMN", "ALTER TABLE agentfeatures ADD COLUMN extra text DEFAULT 'x'", "ALTER TABLE agentfeatures DROP COLUMN extra"),
+    ("ADD COLUMN", "ALTER TABLE agentfeatures ADD COLUMN extra text DEFAULT 'x'", "ALTER TABLE agentfeatures DROP COLUMN extra", ""),
     ("DROP COLUMN", "ALTER TABLE agentfeatures DROP COLUMN preprocess_subroutine",
-     "ALTER TABLE agentfeatures ADD COLUMN preprocess_subroutine varchar(40) DEFAULT ''"),
+     "ALTER TABLE agentfeatures ADD COLUMN preprocess_subroutine varchar(40) DEFAULT ''", "preprocess_subroutine"),
     ("RENAME COLUMN", "ALTER TABLE agentfeatures RENAME COLUMN number TO phone",
-     "ALTER TABLE agentfeatures RENAME COLUMN phone TO number"),
+     "ALTER TABLE agentfeatures RENAME COLUMN phone TO number", "number"),
     ("ALTER TYPE", "ALTER TABLE agentfeatures ALTER COLUMN number TYPE integer USING number::integer",
-     "ALTER TABLE agentfeatures ALTER COLUMN number TYPE varchar(40)"),
+     "ALTER TABLE agentfeatures ALTER COLUMN number TYPE varchar(40)", "number"),
     ("ALTER TYPE", "ALTER TABLE agentfeatures ALTER COLUMN numgroup TYPE text", "ALTER TABLE agentfeatures ALTER COLUMN numgroup TYPE "
-     "integer USING numgroup::integer"),
-    ("RENAME TABLE", "ALTER TABLE agent_login_status RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO agent_login_status"),
+     "integer USING numgroup::integer", "numgroup"),
+    ("RENAME COLUMN", "ALTER TABLE agent_login_status RENAME COLUMN state_interface TO state",
+     "ALTER TABLE agent_login_status RENAME COLUMN state TO state_interface", "state_interface"),
+    ("RENAME TABLE", "ALTER TABLE agent_login_status RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO agent_login_status",
+     "agent_login_status"),
 ]
+
+
+def says_what_differs(stack, name):
+    answer = stack.get("/health/ready", stack.admin)
+    return answer.status == 503 and answer.is_problem() and name.encode() in answer.body
 
 
 @row("schema-change", "ADD, DROP and RENAME COLUMN, ALTER TYPE, and back")
@@ -82,20 +91,27 @@ def schema_change(t):
     rounds = max(1, t.settings.injections // 6)
     with Stack(t.home, "changing", database=database) as stack:
         load = Load(stack, {"/index": 600, "/agents_with_orm": 600})
-        with Prober(stack.port, "/agents", every=0.002) as prober, main.session("changing") as session:
+        with (Prober(stack.port, "/agents", every=0.002) as prober, Prober(stack.port, "/agents_with_orm", every=0.005) as model,
+              Prober(stack.port, "/agent_logins", every=0.005) as logins, main.session("changing") as session):
             for _ in range(rounds):
-                for name, there, back in CHANGES:
+                for name, there, back, named in CHANGES:
                     session.run(there)
+                    if named:
+                        await_(lambda: says_what_differs(stack, named), f"/health/ready says what differs after {name}: {named}")
                     t.pause(0.25)
                     session.run(back)
-                    await_(lambda: stack.get("/agents_with_orm").status == 200 and stack.get("/agents").status == 200,
-                           f"all is well after {name}")
+                    await_(lambda: all(stack.get(path).status == 200 for path in PATHS), f"all is well after {name}")
                     t.pause(0.1)
         stack.await_health()
         # Every answer with 200 since is the golden one, so the load would have told.
         result = load.stop()
-    bad = [answer for answer in prober.answers() if answer.status != 200 and not answer.is_problem()]
-    t.check(not bad, f"not in the form of a problem: {[answer.status for answer in bad]}")
+    for path, one in (("/agents", prober), ("/agents_with_orm", model), ("/agent_logins", logins)):
+        bad = [answer for answer in one.answers() if answer.status != 200 and not (answer.status == 503 and answer.is_problem())]
+        t.check(not bad and not one.errors(), f"{path}: not 200 or 503 in form: {[answer.status for answer in bad]} {one.errors()[:1]}")
+    for path, one in (("/agents_with_orm", model), ("/agent_logins", logins)):
+        t.check(any(answer.status == 503 for answer in one.answers()), f"{path}: no answer was 503: did its table differ?")
+        wrong = [answer.body[:200] for answer in one.answers() if answer.status == 200 and answer.body != golden(path)]
+        t.check(not wrong, f"{path}: wrong data, {len(wrong)} times, such as {wrong[:1]}")
     # The raw query has no model: a column that has become an integer is a JSON number, as SQL integers are.
     right = golden("/agents"), re.sub(rb'("number": )"(\d+)"', rb"\1\2", golden("/agents"))
     wrong = [answer for answer in prober.answers() if answer.status == 200 and answer.body not in right]
@@ -103,7 +119,8 @@ def schema_change(t):
     t.judge_statuses(result, 503)
     t.check(result.statuses.get(503, 0) > 0, "no answer was 503: did the schema differ?")
     t.check(result.of("/index").failed == 0, "/index suffered")
-    t.figure(f"{rounds * len(CHANGES)} changes and back: {result.statuses.get(200, 0) + len(prober.answers()):,} answers, all "
+    probed = sum(len(one.answers()) for one in (prober, model, logins))
+    t.figure(f"{rounds * len(CHANGES)} changes and back, each named by /health/ready: {result.statuses.get(200, 0) + probed:,} answers, all "
              f"right or 503 ({result.statuses.get(503, 0):,})")
     main.sql("DROP DATABASE changing WITH (FORCE)", "postgres")
 
