@@ -97,6 +97,12 @@ def descriptors(pid):
         return 0
 
 
+def most_descriptors(pid):
+    """Its soft limit."""
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        return next(line.split()[3] for line in f if line.startswith("Max open files"))
+
+
 def connections(port):
     """How many there are to a port of this machine: the server's ends."""
     with open("/proc/net/tcp", encoding="ascii") as f:

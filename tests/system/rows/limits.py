@@ -83,9 +83,14 @@ def too_many_clients(t):
 
 
 def limit_memory(pid, size):
-    """The soft limit of a process's address space; as its own user, since root need not have the right."""
+    """The soft limit of a process's address space."""
+    soft_limit(pid, "as", size)
+
+
+def soft_limit(pid, what, size):
+    """As its own user, since root need not have the right."""
     owner = os.stat(f"/proc/{pid}")
-    words = ["/usr/bin/prlimit", f"--pid={pid}", f"--as={size}:"]
+    words = ["/usr/bin/prlimit", f"--pid={pid}", f"--{what}={size}:"]
     if owner.st_uid != os.geteuid():
         words = ["/usr/bin/setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"] + words
     status, output = run(words, {"PATH": "/usr/bin:/bin"})
