@@ -187,7 +187,7 @@ def overload(t):
         alone = measure(stack, 2, {"/agents": 5}, connections=1, warmup=1)
         capacity = stack.worker_count / (alone.p50_ms / 1000)
         for times in (2, 5):
-            load = Load(stack, {"/agents": int(times * capacity)}, seconds=seconds, connections=2500, timeout=20, warmup=2 * deadline_s)
+            load = Load(stack, {"/agents": int(times * capacity)}, seconds=seconds, connections=2500, timeout=20, warmup=deadline_s)
             before = query_times(stack)
             with Probers(24, stack.port, "/agents", every=0.02) as prober:
                 result = load.result()
