@@ -215,8 +215,8 @@ def no_socket(stack, prober):
 @row("crash-upgrade", "a worker killed while the others are upgraded")
 def crash_upgrade(t):
     stack = t.home.stack()
-    load = Load(stack)
-    for number in range(max(2, t.settings.injections // 3)):
+    load, rounds, hits = Load(stack), max(2, t.settings.injections // 3), 0
+    for number in range(rounds):
         before, told = stack.workers(), []
         program = worker_with(t.home, "new-worker", f"crash {number}")
 
@@ -225,8 +225,10 @@ def crash_upgrade(t):
         upgrade = threading.Thread(target=go)
         upgrade.start()
         try:
-            await_(lambda: len(set(before) - set(stack.workers())) == 1 or told, "the first worker is replaced", every=0.001)
-            process.send((set(before) & set(stack.workers())).pop(), signal.SIGKILL)
+            await_(lambda: set(before) - set(stack.workers()) or told, "the first worker is replaced", every=0.001)
+            # The one that is told last.
+            left = [pid for pid in before if pid in stack.workers()]
+            hits += bool(left) and process.send(left[-1], signal.SIGKILL)
         finally:
             upgrade.join()
         t.check(told[0][0] == 0, f"the upgrade failed: {told[0][1]}")
@@ -234,3 +236,5 @@ def crash_upgrade(t):
         t.check(not set(before) & set(stack.workers()), "workers of before are left")
     load.goes_on(0.5)
     t.judge(load.stop())
+    t.check(hits > 0, "each upgrade was over before a worker could be killed")
+    t.figure(f"{hits} workers killed in {rounds} upgrades, all of which went through")
