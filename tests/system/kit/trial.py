@@ -41,7 +41,7 @@ class Settings:
         self.soak_seconds = self._number(environment, "SOAK_SECONDS", 30, 10, 7 * 86400)
         self.seed = self._number(environment, "SEED", int(time.time()) % 1000000, 0, 10**9)
         self.strict = environment.get("STRICT_TIMES", "") not in ("", "0")
-        self.complete = environment.get("CI") == "true"
+        self.complete = environment.get("COMPLETE") == "1"
         self.worker = environment.get("WORKER") or "build/agents-fcgi"
 
     @staticmethod
