@@ -98,43 +98,38 @@ START_TEST(no_memory_for_a_connection_closes_its_socket)
 }
 END_TEST
 
-START_TEST(request_without_memory_to_parse_it_is_taken_and_answered)
+/* For /agents: from the socket, or collected in memory, since it comes in two pieces. */
+static void peer_asks(bool in_pieces)
 {
 	struct wire w = {NULL, 0, 0};
+	size_t first;
 
 	wire_request(&w, 1, WIRE_KEEP, "/agents");
-	libfcgi_lacks_memory = true;
-	if (_i == 1) { /* collected in memory */
-		peer_write(w.bytes, 20);
-		loop_turn(loop);
-		peer_write(w.bytes + 20, w.len - 20);
-	} else {
-		peer_write(w.bytes, w.len);
-	}
+	first = in_pieces ? 20 : w.len;
+	peer_write(w.bytes, first);
 	loop_turn(loop);
+	if (in_pieces)
+		peer_write(w.bytes + first, w.len - first);
+	loop_turn(loop);
+	wire_free(&w);
+}
+
+START_TEST(request_without_memory_to_parse_it_is_taken_and_answered)
+{
+	libfcgi_lacks_memory = true;
+	peer_asks(_i == 1);
 	ck_assert_uint_eq(above.requests, 1);
 	ck_assert_uint_eq(above.sent[CONN_SENT], 1);
 	peer_has_answer();
 	libfcgi_lacks_memory = false;
 	serves_one();
-	wire_free(&w);
 }
 END_TEST
 
 START_TEST(request_that_libfcgi_refuses_ends_its_connection)
 {
-	struct wire w = {NULL, 0, 0};
-
-	wire_request(&w, 1, WIRE_KEEP, "/agents");
 	libfcgi_refuses = true;
-	if (_i == 1) { /* collected in memory */
-		peer_write(w.bytes, 20);
-		loop_turn(loop);
-		peer_write(w.bytes + 20, w.len - 20);
-	} else {
-		peer_write(w.bytes, w.len);
-	}
-	loop_turn(loop);
+	peer_asks(_i == 1);
 	peer_read(SIZE_MAX);
 	ck_assert(peer.eof || peer.reset);
 	ck_assert_uint_eq(cs->count, 0);
@@ -143,7 +138,6 @@ START_TEST(request_that_libfcgi_refuses_ends_its_connection)
 	(void)close(peer.fd);
 	peer_open();
 	serves_one();
-	wire_free(&w);
 }
 END_TEST
 
