@@ -170,12 +170,23 @@ install: build ## DESTDIR= PREFIX=/usr/local; deploy/README.md says how to go on
 	$(deployed) deploy/systemd/agents-fcgi.service.in >'$(DESTDIR)$(UNITDIR)/agents-fcgi.service'
 	$(deployed) deploy/systemd/agents-fcgi.sysusers.in >'$(DESTDIR)$(PREFIX)/lib/sysusers.d/agents-fcgi.conf'
 	$(deployed) deploy/systemd/agents-fcgi.tmpfiles.in >'$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/agents-fcgi.conf'
-	$(deployed) deploy/systemd/upgrade.in >'$(DESTDIR)$(LIBDIR)/upgrade'
+	$(deployed) -e '/^# shellcheck source=/d' -e '/^\. .*upgrade\.bash"$$/{r deploy/upgrade.bash' -e 'd;}' deploy/systemd/upgrade.in \
+		>'$(DESTDIR)$(LIBDIR)/upgrade'
 	chmod 0755 '$(DESTDIR)$(LIBDIR)/upgrade'
 	install -m 0644 $(wildcard deploy/nginx/*.conf deploy/nginx/*.logrotate) '$(DESTDIR)$(SHAREDIR)/nginx'
 	install -m 0644 $(wildcard deploy/nginx/public.d/*) '$(DESTDIR)$(SHAREDIR)/nginx/public.d'
 	install -m 0644 $(wildcard deploy/monitoring/*) '$(DESTDIR)$(SHAREDIR)/monitoring'
 	install -m 0644 deploy/README.md '$(DESTDIR)$(DOCDIR)/OPERATIONS.md'
+
+# The load generator and its page. The tree of the Debian package has no bench/: a host that serves has no use for it.
+ifneq ($(wildcard bench/pace/main.c),)
+.PHONY: install-pace
+install: install-pace
+install-pace: build/bench/pace
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 0755 build/bench/pace '$(DESTDIR)$(PREFIX)/bin/pace'
+	install -m 0644 bench/pace/pace.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
+endif
 
 .PHONY: deb test-deb
 deb: packages-deb ## a Debian package, in build/deb; its name is the last line

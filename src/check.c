@@ -3,6 +3,7 @@
 #include "agent.h"
 #include "connector.h"
 #include "listener.h"
+#include "scoreboard.h"
 
 #include <sys/stat.h>
 
@@ -71,10 +72,27 @@ static bool check_database(const struct options *o, FILE *out)
 	return ok;
 }
 
+/* A worker serves without one, too, as the first of an upgrade may have to: that fails no check. */
+static void check_scoreboard(const char *path, FILE *out)
+{
+	char reason[SCOREBOARD_REASON_BYTES];
+	bool is_there;
+
+	if (path[0] == '\0') /* none is wanted */
+		return;
+	if (!scoreboard_check(path, &is_there, reason))
+		(void)fprintf(out,
+			      "warning: scoreboard %s %s; a worker would serve, and answer /metrics and /status for itself\n",
+			      path, reason);
+	else
+		(void)fprintf(out, "ok: scoreboard %s %s\n", path, is_there ? "has a slot for a worker" : "can be made");
+}
+
 int check_run(const struct options *o, int fd, FILE *out)
 {
 	bool listens = check_listener(fd, out);
 	bool serves = check_database(o, out);
 
+	check_scoreboard(o->scoreboard, out);
 	return listens && serves ? 0 : 1;
 }

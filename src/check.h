@@ -6,7 +6,10 @@
 
 #include "options.h"
 
-/* Examines the descriptor and the database, prints a line for each check on `out`. 0 when all passed, else 1. */
+/*
+ * Examines the descriptor, the database and the scoreboard, prints a line for each check on `out`. 0 when all passed, else 1; a scoreboard that cannot be used
+ * is a warning, because a worker serves without it.
+ */
 int check_run(const struct options *o, int fd, FILE *out);
 
 #endif

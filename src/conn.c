@@ -102,13 +102,19 @@ static void protocol_error(struct conn *c, const char *reason)
 	break_off(c);
 }
 
-static void begin_request(struct conn *c, const struct scan *s)
+/* The request has been taken from the socket; its parameters, NULL for want of memory, belong to libfcgi. */
+static void hand_over(struct conn *c, const struct scan *s, const struct fcgi_params *params)
 {
+	struct conns *cs = c->conns;
+
 	c->state = CONN_BUSY;
 	c->keep = s->keep_conn;
 	c->request_id = s->request_id;
 	if (c->deaf)
-		ev_io_stop(c->conns->loop, &c->readable);
+		ev_io_stop(cs->loop, &c->readable);
+	cs->events.request(cs->user, c, params);
+	if (params != NULL)
+		fcgi_done(cs->fcgi);
 }
 
 /* A small answer outside any request. False (and closed) when the peer does not even take that. */
@@ -139,27 +145,19 @@ static void drop_input(struct conn *c, size_t len)
 
 static void serve_collected(struct conn *c, const struct scan *s)
 {
-	struct conns *cs = c->conns;
+	bool room = fcgi_has_memory(s->length);
 	struct fcgi_params params;
 
 	if (c->in_len > s->length) {
 		protocol_error(c, "bytes_behind_request");
 		return;
 	}
-	begin_request(c, s);
-	if (!fcgi_has_memory(s->length)) {
-		forget_input(c);
-		cs->events.request(cs->user, c, NULL);
-		return;
-	}
-	if (!fcgi_parse_bytes(cs->fcgi, c->in, s->length, &params)) {
-		c->state = CONN_IDLE;
+	if (room && !fcgi_parse_bytes(c->conns->fcgi, c->in, s->length, &params)) {
 		protocol_error(c, "refused_by_libfcgi");
 		return;
 	}
 	forget_input(c);
-	cs->events.request(cs->user, c, &params);
-	fcgi_done(cs->fcgi);
+	hand_over(c, s, room ? &params : NULL);
 }
 
 static void answer_role(struct conn *c, const struct scan *s)
@@ -252,21 +250,17 @@ static void collect(struct conn *c)
 static void serve_from_socket(struct conn *c, const struct scan *s)
 {
 	struct conns *cs = c->conns;
+	bool room = fcgi_has_memory(s->length);
 	struct fcgi_params params;
 
-	begin_request(c, s);
-	if (!fcgi_has_memory(s->length)) {
+	if (!room) {
 		(void)recv(c->fd, cs->peek, s->length, MSG_DONTWAIT); /* it is there: it has been peeked at */
-		cs->events.request(cs->user, c, NULL);
-		return;
-	}
-	if (!fcgi_parse_socket(cs->fcgi, c->fd, &params)) {
+	} else if (!fcgi_parse_socket(cs->fcgi, c->fd, &params)) {
 		log_event(cs->log, LOG_LEVEL_WARN, "protocol_error", LOG_NO_REQUEST, "{s:s}", "reason", "refused_by_libfcgi");
 		forget(c); /* the socket is closed already */
 		return;
 	}
-	cs->events.request(cs->user, c, &params);
-	fcgi_done(cs->fcgi);
+	hand_over(c, s, room ? &params : NULL);
 }
 
 static void read_request(struct conn *c)
@@ -424,13 +418,11 @@ static void drain_idle(struct conn *c)
 
 void conns_drain(struct conns *cs)
 {
-	struct list *node = cs->all.next;
-
 	cs->draining = true;
-	while (node != &cs->all) {
+	/* c may be freed below, no other is. */
+	for (struct list *node = cs->all.next, *next = node->next; node != &cs->all; node = next, next = node->next) {
 		struct conn *c = LIST_OBJECT(node, struct conn, node);
 
-		node = node->next; /* c may be freed below, no other is */
 		if (c->state == CONN_IDLE && c->in == NULL)
 			drain_idle(c);
 	}
@@ -442,15 +434,17 @@ void conns_relieve(struct conns *cs)
 		give_up(LIST_OBJECT(a, struct conn, unread), CONN_EVICTED);
 }
 
-unsigned conns_abandon(struct conns *cs)
+unsigned conns_abandon(struct conns *cs, enum conn_state last)
 {
 	unsigned busy = 0;
 
-	while (!list_empty(&cs->all)) {
-		struct conn *c = LIST_OBJECT(cs->all.next, struct conn, node);
+	for (struct list *node = cs->all.next, *next = node->next; node != &cs->all; node = next, next = node->next) {
+		struct conn *c = LIST_OBJECT(node, struct conn, node);
 
-		busy += c->state != CONN_IDLE;
-		break_off(c);
+		if (c->state <= last) {
+			busy += c->state != CONN_IDLE;
+			break_off(c);
+		}
 	}
 	return busy;
 }

@@ -106,7 +106,7 @@ void conns_drain(struct conns *cs);
  */
 void conns_relieve(struct conns *cs);
 
-/* Closes everything that is left, without ceremony; returns how many connections had a request. */
-unsigned conns_abandon(struct conns *cs);
+/* Closes every connection up to this state, in the order of enum conn_state, without ceremony; returns how many of them had a request. */
+unsigned conns_abandon(struct conns *cs, enum conn_state last);
 
 #endif

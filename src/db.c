@@ -154,8 +154,7 @@ static void leave_line(struct db *db, struct job *j)
 void db_submit(struct db *db, struct job *j)
 {
 	j->attempts = 0;
-	j->sent_us = 0;
-	j->answered_us = 0;
+	j->sent_us = j->answered_us = 0;
 	j->unwanted = false;
 	enter_line(db, j, &db->waiting);
 }
@@ -171,6 +170,9 @@ static void finish(struct db *db, struct job *j, enum job_outcome outcome, const
 	struct job_result r = {outcome, result, sqlstate != NULL ? sqlstate : "", message != NULL ? message : ""};
 
 	counter_add(&db->settings.metrics->queries[j->query->id][outcome], 1);
+	if (outcome == JOB_ROWS || outcome == JOB_EXPIRED)
+		buckets_add_us(&db->settings.metrics->query_durations[j->query->id],
+			       (j->answered_us != 0 ? j->answered_us : clock_us()) - j->sent_us);
 	j->state = JOB_IDLE;
 	j->done(j, &r);
 }
@@ -205,11 +207,9 @@ static void watch_expiry(struct db *db, int64_t deadline_us)
 	int64_t left_us = deadline_us - clock_us();
 	double left_s = left_us > 0 ? (double)left_us * 1e-6 : 0.;
 
-	if (ev_is_active(&db->expiry)) {
-		if (ev_timer_remaining(db->loop, &db->expiry) <= left_s)
-			return;
-		ev_timer_stop(db->loop, &db->expiry);
-	}
+	if (ev_is_active(&db->expiry) && ev_timer_remaining(db->loop, &db->expiry) <= left_s)
+		return;
+	ev_timer_stop(db->loop, &db->expiry);
 	ev_timer_set(&db->expiry, left_s, 0.);
 	ev_timer_start(db->loop, &db->expiry);
 }
@@ -301,7 +301,6 @@ static void on_result(void *user, struct link *l, struct job *j, const PGresult 
 	case PGRES_TUPLES_OK:
 		db->silent = 0;
 		note_service_time(db, l);
-		buckets_add_us(&db->settings.metrics->query_durations[j->query->id], j->answered_us - j->sent_us);
 		if (PQresultMemorySize(result) > LARGE_RESULT_BYTES)
 			ev_timer_again(db->loop, &db->trim);
 		finish(db, j, JOB_ROWS, result, NULL, NULL);

@@ -77,7 +77,7 @@ static struct request *take_member(struct flight *f)
 	return r;
 }
 
-/* `cause` is for the log. */
+/* `cause` is for the log; NULL: nobody named one. */
 static void refuse_all(struct flight *f, int status, const char *detail, const char *cause)
 {
 	struct request *r;
@@ -135,11 +135,13 @@ static void land(struct flight *f, const PGresult *result)
 static void on_done(struct job *j, const struct job_result *result)
 {
 	struct flight *f = flight_of(j);
-	char cause[256] = "";
+	char text[256] = "";
+	const char *cause;
 
 	if (result->outcome != JOB_ROWS)
-		(void)snprintf(cause, sizeof(cause), "%s%s%s", result->sqlstate, result->sqlstate[0] != '\0' ? ": " : "",
+		(void)snprintf(text, sizeof(text), "%s%s%s", result->sqlstate, result->sqlstate[0] != '\0' ? ": " : "",
 			       result->message);
+	cause = text[0] != '\0' ? text : NULL;
 
 	switch (result->outcome) {
 	case JOB_ROWS:

@@ -19,7 +19,7 @@ enum job_state { JOB_IDLE, JOB_WAITING, JOB_SENT };
 
 enum job_outcome {
 	JOB_ROWS,        /* `result` has them; it is db's, and good during the call */
-	JOB_UNAVAILABLE, /* the database cannot serve it now, or not before its deadline: 503 */
+	JOB_UNAVAILABLE, /* the database cannot serve it now, or not before its deadline, and then it was not sent: 503 */
 	JOB_FAILED,      /* another SQL error: 500 */
 	JOB_EXPIRED, /* its deadline passed, or nobody wanted it any more, while it was in flight on a connection that has ended */
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -10,6 +11,8 @@
 #define REST_PER_CONNECTION_S 50e-6
 #define REST_MAX_S 2e-3
 #define PAUSE_S 1.0
+#define STAND_BACK_S 20e-3
+#define STAND_BACK_LOOKS 10U
 #define BATCH_MAX 64U
 
 bool listener_check(int fd, const char **why)
@@ -73,11 +76,27 @@ static int accept_some(struct listener *l, unsigned most)
 	return (int)n;
 }
 
+/* Leaves what is pending to others, who have their chance until the next look. */
+static bool stand_back(struct listener *l)
+{
+	struct pollfd pending = {.fd = l->fd, .events = POLLIN};
+
+	if (l->stands_back == NULL || !l->stands_back(l->user) || poll(&pending, 1, 0) <= 0 || ++l->stood >= STAND_BACK_LOOKS) {
+		l->stood = 0;
+		return false;
+	}
+	rest(l, STAND_BACK_S);
+	return true;
+}
+
 static void accept_and_rest(struct listener *l, unsigned most)
 {
-	int n = accept_some(l, most);
 	double seconds = l->conns->count * REST_PER_CONNECTION_S;
+	int n;
 
+	if (stand_back(l))
+		return;
+	n = accept_some(l, most);
 	if (n < 0) {
 		rest(l, PAUSE_S);
 		return;
@@ -117,6 +136,7 @@ void listener_start(struct listener *l, struct conns *conns, int fd, unsigned re
 	l->conns = conns;
 	l->fd = fd;
 	l->batch = 1;
+	l->stood = 0;
 	l->most = UINT_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < UINT_MAX)
 		l->most = files.rlim_cur > reserve ? (unsigned)files.rlim_cur - reserve : 1;

@@ -188,7 +188,7 @@ static bool may_write(const struct log *log, enum log_level level, const char *e
 		return false;
 	if (log->slot != NULL)
 		counter_add(&log->slot->metrics.log_lines[level], 1);
-	if (level > LOG_LEVEL_WARN || log->limit == NULL || log_limit_take(log->limit, event, clock_us(), suppressed))
+	if (level > LOG_LEVEL_WARN || log->limit == NULL || log_limit_take(log->limit, event, level, clock_us(), suppressed))
 		return true;
 	if (log->slot != NULL)
 		counter_add(&log->slot->metrics.log_lines_suppressed, 1);
@@ -225,14 +225,18 @@ out:
 
 void log_suppressed(const struct log *log)
 {
+	enum log_level level;
 	const char *event;
 	unsigned suppressed;
 
 	if (log->limit == NULL || !log->limit->any_suppressed)
 		return;
-	while ((event = log_limit_next(log->limit, clock_us(), &suppressed)) != NULL) {
-		json_t *line = new_line(LOG_LEVEL_WARN, event);
+	while ((event = log_limit_next(log->limit, clock_us(), &level, &suppressed)) != NULL) {
+		json_t *line;
 
+		if (level > log->level) /* a reload has made the log quieter since */
+			continue;
+		line = new_line(level, event);
 		if (line == NULL)
 			return;
 		(void)json_object_set_new(line, "suppressed", json_integer(suppressed));

@@ -29,8 +29,8 @@ extern const char *const log_level_names[LOG_LEVEL_MAX]; /* "error", "warn", "in
 void log_event(const struct log *log, enum log_level level, const char *event, struct str request_id, const char *fields, ...);
 
 /*
- * Says how many lines of an event the limit has suppressed, when no other line of it has come that could say so ("suppressed": that many). To be called
- * now and then.
+ * Says how many lines of an event the limit has suppressed, when no other line of it has come that could say so ("suppressed": that many), at the
+ * level of those lines. To be called now and then.
  */
 void log_suppressed(const struct log *log);
 

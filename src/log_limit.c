@@ -29,7 +29,7 @@ static unsigned begin(struct log_limit_event *e, int64_t now_us)
 	return suppressed;
 }
 
-bool log_limit_take(struct log_limit *l, const char *event, int64_t now_us, unsigned *suppressed)
+bool log_limit_take(struct log_limit *l, const char *event, enum log_level level, int64_t now_us, unsigned *suppressed)
 {
 	struct log_limit_event *e = find(l, event);
 
@@ -39,7 +39,8 @@ bool log_limit_take(struct log_limit *l, const char *event, int64_t now_us, unsi
 	if (e->lines == 0 || now_us - e->since_us >= WINDOW_US)
 		*suppressed = begin(e, now_us);
 	if (e->lines >= LOG_LIMIT_LINES) {
-		e->suppressed++;
+		if (e->suppressed++ == 0 || level < e->gravest)
+			e->gravest = level;
 		l->any_suppressed = true;
 		return false;
 	}
@@ -47,7 +48,7 @@ bool log_limit_take(struct log_limit *l, const char *event, int64_t now_us, unsi
 	return true;
 }
 
-const char *log_limit_next(struct log_limit *l, int64_t now_us, unsigned *suppressed)
+const char *log_limit_next(struct log_limit *l, int64_t now_us, enum log_level *level, unsigned *suppressed)
 {
 	l->any_suppressed = false;
 	for (unsigned i = 0; i < l->count; i++) {
@@ -58,6 +59,7 @@ const char *log_limit_next(struct log_limit *l, int64_t now_us, unsigned *suppre
 		l->any_suppressed = true;
 		if (now_us - e->since_us < WINDOW_US)
 			continue;
+		*level = e->gravest;
 		*suppressed = begin(e, now_us);
 		return e->name;
 	}

@@ -3,6 +3,7 @@
 #include "options.h"
 #include "worker.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ int main(int argc, char **argv)
 
 	/* A stop or a reload that comes while the worker starts waits until it has handlers. */
 	worker_block_signals();
+	/* A limit of file sizes is an error like a full disk: for the log, and for the scoreboard. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 
 	switch (options_parse(&options, argc, argv, environ, stdout, stderr)) {
 	case OPTIONS_RUN:

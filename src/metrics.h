@@ -37,7 +37,7 @@ enum metrics_status {
 /* Why a request was refused at once. */
 enum metrics_refusal { METRICS_TOO_LATE, METRICS_FULL, METRICS_NO_MEMORY, METRICS_REFUSAL_MAX };
 
-/* How an execution of a query ended; the order is that of enum job_outcome. */
+/* How a query ended, be it that it was never sent; the order is that of enum job_outcome. */
 enum metrics_outcome { METRICS_ROWS, METRICS_UNAVAILABLE, METRICS_FAILED, METRICS_EXPIRED, METRICS_OUTCOME_MAX };
 
 /* How lines of the log are counted; the order is that of enum log_level. */
@@ -55,7 +55,7 @@ struct metrics {
 	counter answers_evicted; /* given up, because they were read so slowly that newer ones needed the memory */
 	struct buckets flight_members;
 	counter queries[QUERY_MAX][METRICS_OUTCOME_MAX];
-	struct buckets query_durations[QUERY_MAX]; /* µs, from the sending to the answer, of those that gave rows */
+	struct buckets query_durations[QUERY_MAX]; /* µs, from the last sending to the rows; of METRICS_EXPIRED, to its end */
 	counter queries_resent;
 	counter database_connects;
 	counter database_connect_failures;

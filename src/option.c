@@ -99,8 +99,9 @@ const struct option option_table[] = {
 	 FIELD(check),
 	 .kind = OPTION_CHECK,
 	 .places = OPTION_ON_FLAG,
-	 .help = "Check the options, the listening socket on descriptor 0 and the database, say how each is, and exit (1: one "
-		 "failed)."},
+	 .help = "Check the options, the listening socket on descriptor 0, the database and the scoreboard, say how each is, and "
+		 "exit\n"
+		 "(1: one failed; a scoreboard that cannot be used is a warning, because a worker serves without it)."},
 	{.name = "print-config",
 	 .kind = OPTION_PRINT,
 	 .places = OPTION_ON_FLAG,

@@ -172,6 +172,18 @@ static bool set_database(const struct option *option, struct options *o, const c
 	return set_string(option, o, value[strspn(value, " \t")] == '\0' ? "" : value, from);
 }
 
+/* A reader of `name = value` lines takes space at the ends away; nobody means such a path. */
+static bool set_path(const struct option *option, struct options *o, const char *value, const struct option_source *from)
+{
+	size_t len = strlen(value);
+
+	if (len > 0 && (strchr(" \t", value[0]) != NULL || strchr(" \t", value[len - 1]) != NULL)) {
+		option_error(from->err, from->where, "begins or ends with a space");
+		return false;
+	}
+	return set_string(option, o, value, from);
+}
+
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
@@ -270,7 +282,7 @@ bool option_set(const struct option *option, struct options *o, const char *valu
 	case OPTION_LEVEL:
 		return set_level(option, o, value, from);
 	case OPTION_PATH:
-		return set_string(option, o, value, from);
+		return set_path(option, o, value, from);
 	default: /* a flag takes no value */
 		return false;
 	}

@@ -23,7 +23,7 @@ struct options {
 	char *cors_origin;        /* "" (none), "*", or origins separated by spaces (RFC 6454 §6.1: scheme://host[:port]) */
 	char *scoreboard;         /* path of the file that the pool's workers share, "" for none */
 	char *config;             /* path of the file, "" for none; flag and environment only */
-	bool check;               /* --check: check options, socket and database, then exit; flag only */
+	bool check;               /* --check: check options, socket, database and scoreboard, then exit; flag only */
 };
 
 enum options_result {

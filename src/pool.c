@@ -8,17 +8,33 @@ const char *const pool_state_names[POOL_STATE_MAX] = {"stuck", "draining", "busy
 bool pool_worker(const struct scoreboard *b, unsigned index, int64_t now_us, struct pool_worker *w)
 {
 	const struct slot *s = scoreboard_slot(b, index);
+	int64_t turned_us;
 
 	if (!scoreboard_is_claimed(b, index))
 		return false;
+	turned_us = (int64_t)counter_read(&s->gauges.turned_us);
+	if (turned_us == 0)
+		return false;
 	w->slot = s;
-	if (now_us - (int64_t)counter_read(&s->gauges.turned_us) > POOL_STUCK_US)
+	if (now_us - turned_us > POOL_STUCK_US)
 		w->state = POOL_STUCK;
 	else if (counter_read(&s->gauges.draining) != 0)
 		w->state = POOL_DRAINING;
 	else
 		w->state = counter_read(&s->gauges.in_flight) > 0 ? POOL_BUSY : POOL_IDLE;
 	return true;
+}
+
+bool pool_has_ready(const struct scoreboard *b, int64_t now_us)
+{
+	unsigned used = scoreboard_used(b);
+	struct pool_worker w;
+
+	for (unsigned i = 0; i < used; i++)
+		if (pool_worker(b, i, now_us, &w) && (w.state == POOL_BUSY || w.state == POOL_IDLE) &&
+		    counter_read(&w.slot->gauges.ready) != 0)
+			return true;
+	return false;
 }
 
 static void add_gauges(struct gauges *sum, const struct gauges *g)
@@ -28,29 +44,36 @@ static void add_gauges(struct gauges *sum, const struct gauges *g)
 }
 
 /* The last place is for the rest. */
-static void add_reason(struct pool *p, const char *text)
+static void add_saying(struct pool_sayings *s, const char *text, const char *rest)
 {
 	unsigned i = 0;
 
-	while (i < p->reason_count && strcmp(p->reasons[i].text, text) != 0)
+	while (i < s->count && strcmp(s->all[i].text, text) != 0)
 		i++;
-	if (i >= POOL_REASONS - 1) {
-		i = POOL_REASONS - 1;
-		text = "other reasons";
+	if (i >= POOL_SAYINGS - 1) {
+		i = POOL_SAYINGS - 1;
+		text = rest;
 	}
-	if (i >= p->reason_count) {
-		p->reason_count = i + 1;
-		p->reasons[i].workers = 0;
-		(void)snprintf(p->reasons[i].text, sizeof(p->reasons[i].text), "%s", text);
+	if (i >= s->count) {
+		s->count = i + 1;
+		s->all[i].workers = 0;
+		(void)snprintf(s->all[i].text, sizeof(s->all[i].text), "%s", text);
 	}
-	p->reasons[i].workers++;
+	s->all[i].workers++;
+}
+
+static void add_reason(struct pool *p, const char *text)
+{
+	add_saying(&p->reasons, text, "other reasons");
 }
 
 static void add_worker(struct pool *p, const struct pool_worker *w)
 {
-	char unready[SLOT_TEXT_BYTES + 1];
+	char text[SLOT_TEXT_BYTES + 1];
 
 	p->workers++;
+	slot_text_get(&w->slot->version, text);
+	add_saying(&p->versions, text, "others");
 	p->by_state[w->state]++;
 	add_gauges(&p->gauges, &w->slot->gauges);
 	if (w->state == POOL_STUCK) {
@@ -63,8 +86,8 @@ static void add_worker(struct pool *p, const struct pool_worker *w)
 		p->ready += w->state != POOL_DRAINING;
 		return;
 	}
-	slot_text_get(&w->slot->unready, unready);
-	add_reason(p, unready[0] != '\0' ? unready : "starting");
+	slot_text_get(&w->slot->unready, text);
+	add_reason(p, text[0] != '\0' ? text : "starting");
 }
 
 static void add_counters(struct pool *p, const struct slot *s)
@@ -120,8 +143,8 @@ bool pool_is_ready(const struct pool *p, char reasons[POOL_REASON_BYTES])
 	reasons[0] = '\0';
 	if (2 * p->ready > p->accepting)
 		return true;
-	for (unsigned i = 0; i < p->reason_count && used < POOL_REASON_BYTES; i++) {
-		const struct pool_reason *r = &p->reasons[i];
+	for (unsigned i = 0; i < p->reasons.count && used < POOL_REASON_BYTES; i++) {
+		const struct pool_saying *r = &p->reasons.all[i];
 
 		used += (size_t)snprintf(reasons + used, POOL_REASON_BYTES - used, "%s%s", i > 0 ? "; " : "", r->text);
 		if (p->workers > 1 && used < POOL_REASON_BYTES)

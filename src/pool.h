@@ -20,12 +20,17 @@ enum pool_state {
 
 extern const char *const pool_state_names[POOL_STATE_MAX];
 
-/* Workers that are not ready for the same reason are told of together. */
-#define POOL_REASONS 4
+/* Workers that say the same of themselves are told of together. */
+#define POOL_SAYINGS 4
 
-struct pool_reason {
+struct pool_saying {
 	unsigned workers;
 	char text[SLOT_TEXT_BYTES + 1];
+};
+
+struct pool_sayings {
+	struct pool_saying all[POOL_SAYINGS];
+	unsigned count;
 };
 
 struct pool {
@@ -38,13 +43,13 @@ struct pool {
 	unsigned accepting; /* neither draining nor stuck */
 	unsigned ready;     /* accepting, and able to serve every path */
 	struct gauges gauges;
-	struct metrics metrics; /* since the scoreboard was made */
-	struct metrics recent;  /* of the last while */
-	int64_t recent_us;      /* the longest while of any worker */
-	double recent_worker_s; /* the whiles of all workers together */
-	double recent_rate;     /* requests to public paths a second, in it */
-	struct pool_reason reasons[POOL_REASONS];
-	unsigned reason_count;
+	struct metrics metrics;       /* since the scoreboard was made */
+	struct metrics recent;        /* of the last while */
+	int64_t recent_us;            /* the longest while of any worker */
+	double recent_worker_s;       /* the whiles of all workers together */
+	double recent_rate;           /* requests to public paths a second, in it */
+	struct pool_sayings reasons;  /* why they are not ready */
+	struct pool_sayings versions; /* of the program that they run */
 	char last_error[SLOT_TEXT_BYTES +
 			1]; /* the last line of the log that was an error or a warning, of all workers; "" for none */
 };
@@ -55,11 +60,14 @@ struct pool_worker {
 	enum pool_state state;
 };
 
-/* Large: about 15 KB. */
+/* Large: about 19 KB. */
 void pool_read(struct pool *p, const struct scoreboard *b, struct moment now);
 
-/* The worker in that slot of the scoreboard; false when there is none. */
+/* The worker in that slot of the scoreboard; false when there is none, or none that has begun. */
 bool pool_worker(const struct scoreboard *b, unsigned index, int64_t now_us, struct pool_worker *w);
+
+/* Whether any worker accepts requests and can serve every path: a short look. */
+bool pool_has_ready(const struct scoreboard *b, int64_t now_us);
 
 /* Bytes for the reasons of a pool that is not ready. */
 #define POOL_REASON_BYTES 2048

@@ -12,6 +12,8 @@ _Static_assert(METRICS_LEVELS == LOG_LEVEL_MAX, "lines of the log are counted by
 _Static_assert((int)JOB_ROWS == (int)METRICS_ROWS && (int)JOB_EXPIRED == (int)METRICS_EXPIRED,
 	       "outcomes are counted in their order");
 
+#define MICROSECONDS 1000000 /* make a second, the unit of every duration here */
+
 static void head(struct body *b, const char *name, const char *type, const char *help)
 {
 	text_printf(b, "# HELP agents_fcgi_%s %s\n# TYPE agents_fcgi_%s %s\n", name, help, name, type);
@@ -47,24 +49,32 @@ static void labelled(struct body *b, const char *name, const char *label, const 
 	text_printf(b, "\"} %" PRIu64 "\n", n);
 }
 
-/* `labels` is empty, or name="value" with a comma behind it. `unit` is what 1 of the histogram's values is. */
+/* `labels` is empty, or name="value" with a comma behind it. `parts` of the histogram's values make 1 of the metric's: 1, or a million µs. */
 static void histogram(struct body *b, const char *name, const char *labels, const struct buckets *h, const uint64_t *bounds,
-		      double unit)
+		      unsigned parts)
 {
 	int len = (int)strlen(labels);
+	uint64_t sum = counter_read(&h->sum);
 	uint64_t below = 0;
+	char total[40];
 
 	for (unsigned i = 0; i < BUCKETS_BOUNDS; i++) {
 		below += counter_read(&h->in[i]);
-		text_printf(b, "agents_fcgi_%s_bucket{%sle=\"%g\"} %" PRIu64 "\n", name, labels, (double)bounds[i] * unit, below);
+		text_printf(b, "agents_fcgi_%s_bucket{%sle=\"%g\"} %" PRIu64 "\n", name, labels, (double)bounds[i] / parts,
+			    below);
 	}
 	below += counter_read(&h->in[BUCKETS_BOUNDS]);
 	text_printf(b, "agents_fcgi_%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, below);
+	/* To the last digit: a rate is the difference of two of them. */
+	if (parts == 1)
+		(void)snprintf(total, sizeof(total), "%" PRIu64, sum);
+	else
+		(void)snprintf(total, sizeof(total), "%" PRIu64 ".%06" PRIu64, sum / parts, sum % parts);
 	if (len > 0) {
-		text_printf(b, "agents_fcgi_%s_sum{%.*s} %.9g\n", name, len - 1, labels, (double)counter_read(&h->sum) * unit);
+		text_printf(b, "agents_fcgi_%s_sum{%.*s} %s\n", name, len - 1, labels, total);
 		text_printf(b, "agents_fcgi_%s_count{%.*s} %" PRIu64 "\n", name, len - 1, labels, below);
 	} else {
-		text_printf(b, "agents_fcgi_%s_sum %.9g\n", name, (double)counter_read(&h->sum) * unit);
+		text_printf(b, "agents_fcgi_%s_sum %s\n", name, total);
 		text_printf(b, "agents_fcgi_%s_count %" PRIu64 "\n", name, below);
 	}
 }
@@ -85,11 +95,11 @@ static void write_requests(const struct metrics *m, struct body *b)
 	     "Time from a request's arrival at the worker until its answer was ready, by path.");
 	for (unsigned p = 0; p < METRICS_PATH_MAX; p++) {
 		(void)snprintf(labels, sizeof(labels), "path=\"%s\",", metrics_path_names[p]);
-		histogram(b, "request_duration_seconds", labels, &m->durations[p], buckets_durations_us, 1e-6);
+		histogram(b, "request_duration_seconds", labels, &m->durations[p], buckets_durations_us, MICROSECONDS);
 	}
 	head(b, "requests_refused_total", "counter",
-	     "Requests answered 503 at once (too_late: their turn would come after their deadline; full: max-waiting are "
-	     "waiting).");
+	     "Requests answered 503 at once (too_late: their answer would take more than 4/5 of request-timeout, by what the "
+	     "line is now; full: max-waiting are waiting; no_memory: for the request).");
 	for (unsigned i = 0; i < METRICS_REFUSAL_MAX; i++)
 		labelled(b, "requests_refused_total", "reason", metrics_refusal_names[i], counter_read(&m->refused[i]));
 	count(b, "sent_bytes_total", "Bytes sent to the web server, FastCGI records counted.", &m->sent_bytes);
@@ -104,18 +114,21 @@ static void write_queries(const struct metrics *m, struct body *b)
 	char labels[64];
 
 	head(b, "flight_members", "histogram", "Requests that one execution of a query answered.");
-	histogram(b, "flight_members", "", &m->flight_members, buckets_counts, 1.);
-	head(b, "queries_total", "counter", "Executions of a query, by query and outcome.");
+	histogram(b, "flight_members", "", &m->flight_members, buckets_counts, 1);
+	head(b, "queries_total", "counter",
+	     "Queries that are over, by query and outcome (unavailable: no connection, or the server says so, or it was not "
+	     "sent, because its turn came too late).");
 	for (unsigned q = 0; q < QUERY_MAX; q++) {
 		for (unsigned o = 0; o < METRICS_OUTCOME_MAX; o++) {
 			text_printf(b, "agents_fcgi_queries_total{query=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", query_names[q],
 				    metrics_outcome_names[o], counter_read(&m->queries[q][o]));
 		}
 	}
-	head(b, "query_duration_seconds", "histogram", "Time from sending a query until its rows had arrived.");
+	head(b, "query_duration_seconds", "histogram",
+	     "Time from sending a query until its rows had arrived or, of an expired one, until it was given up.");
 	for (unsigned q = 0; q < QUERY_MAX; q++) {
 		(void)snprintf(labels, sizeof(labels), "query=\"%s\",", query_names[q]);
-		histogram(b, "query_duration_seconds", labels, &m->query_durations[q], buckets_durations_us, 1e-6);
+		histogram(b, "query_duration_seconds", labels, &m->query_durations[q], buckets_durations_us, MICROSECONDS);
 	}
 	count(b, "queries_resent_total", "Queries sent again, because their connection broke or the server asked for it.",
 	      &m->queries_resent);
@@ -134,6 +147,9 @@ static void write_state(const struct pool *p, struct body *b)
 	     "Workers by state (stuck: the event loop does not turn; busy: requests to public paths in flight).");
 	for (unsigned i = 0; i < POOL_STATE_MAX; i++)
 		labelled(b, "workers", "state", pool_state_names[i], p->by_state[i]);
+	head(b, "workers_by_version", "gauge", "Workers by the version of the program that they run.");
+	for (unsigned i = 0; i < p->versions.count; i++)
+		labelled(b, "workers_by_version", "version", p->versions.all[i].text, p->versions.all[i].workers);
 	number(b, "workers_ready", "gauge", "Workers that accept requests and can serve every path.", p->ready);
 	count(b, "worker_starts_total", "Workers started.", &p->metrics.starts);
 	count(b, "worker_deaths_total", "Workers that ended without draining: killed, or crashed.", &p->metrics.deaths);
@@ -162,7 +178,7 @@ static void write_rest(const struct pool *p, struct body *b)
 	      &p->metrics.log_lines_suppressed);
 	number(b, "scoreboard_shared", "gauge", "1: these are the pool's figures; 0: no scoreboard, one worker's.", p->shared);
 	seconds(b, "start_time_seconds", "gauge", "When counting began, in seconds since 1970.", (double)p->created_us * 1e-6);
-	head(b, "build_info", "gauge", "1, with the version of the worker that answered and of its libpq.");
+	head(b, "build_info", "gauge", "1, with the version of the one worker that answered, and of its libpq.");
 	text_printf(b, "agents_fcgi_build_info{version=\"");
 	text_label(b, AGENTS_FCGI_VERSION);
 	text_printf(b, "\",libpq=\"%d.%d\"} 1\n", libpq / 10000, libpq % 10000);

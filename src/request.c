@@ -287,13 +287,22 @@ static struct request *new_request(struct worker *w, struct conn *c, const struc
 	return r;
 }
 
-/* The answer without a struct request, without a body, without an allocation. */
-static void answer_without_memory(struct conn *c)
+/*
+ * There is not even memory for a request, or to parse one (`p` is NULL: nobody knows its path): it is answered all the same, without an allocation,
+ * and counted, save how long it took.
+ */
+static void answer_without_memory(struct worker *w, struct conn *c, const struct fcgi_params *p, const struct route *route)
 {
 	static const struct str problem = STR("{\"type\": \"about:blank\", \"title\": \"Service Unavailable\", \"status\": 503, "
 					      "\"detail\": \"There is no memory to serve this now.\"}");
+	enum metrics_path path = route != NULL ? route->metrics : METRICS_NO_PATH;
+	struct metrics *m = w->requests.metrics;
 	struct head h;
 
+	counter_add(&m->requests[path][METRICS_503], 1);
+	if (path != METRICS_ADMIN)
+		counter_add(&m->refused[METRICS_NO_MEMORY], 1);
+	log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p != NULL ? p->request_id : LOG_NO_REQUEST, NULL);
 	h.len = 0;
 	HEAD_ADD(&h, "Status: 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: ");
 	head_add_size(&h, problem.len);
@@ -302,18 +311,24 @@ static void answer_without_memory(struct conn *c)
 	conn_answer(c, head_str(&h), NULL);
 }
 
-static void on_request(void *user, struct conn *c, const struct fcgi_params *p)
+static const struct route *route_of(const struct fcgi_params *p)
 {
 	static const struct str admin = STR("admin");
+
+	return route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);
+}
+
+static void on_request(void *user, struct conn *c, const struct fcgi_params *p)
+{
 	struct worker *w = user;
+	const struct route *route = p != NULL ? route_of(p) : NULL;
 	struct request *r = p != NULL ? new_request(w, c, p) : NULL;
 
 	if (r == NULL) {
-		log_event(&w->log, LOG_LEVEL_ERROR, "out_of_memory", p != NULL ? p->request_id : LOG_NO_REQUEST, NULL);
-		answer_without_memory(c);
+		answer_without_memory(w, c, p, route);
 		return;
 	}
-	r->route = route_find(p->path, str_equal(p->listener, admin) ? ROUTE_ADMIN : ROUTE_PUBLIC);
+	r->route = route;
 	if (is_public(r))
 		w->requests.in_flight++;
 	if (r->route == NULL)

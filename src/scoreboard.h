@@ -34,6 +34,12 @@ struct scoreboard {
  */
 bool scoreboard_open(struct scoreboard *b, const char *path, struct moment now, char reason[SCOREBOARD_REASON_BYTES]);
 
+/*
+ * Whether a worker could use the file now: it is there (`is_there`) and has a free slot, or one can be made, also in place of an old one. Else `reason` says
+ * why not. No slot is claimed, no file is left or changed, and nothing is held that a worker would wait for.
+ */
+bool scoreboard_check(const char *path, bool *is_there, char reason[SCOREBOARD_REASON_BYTES]);
+
 /* Gives the slot up: the worker has ended as it should. */
 void scoreboard_close(struct scoreboard *b);
 

@@ -57,6 +57,11 @@ static void take_snapshot(struct slot *s, unsigned place, int64_t now_us)
 	counter_set(&s->snapshots[place].taken_us, (uint64_t)now_us);
 }
 
+void slot_vacate(struct slot *s)
+{
+	counter_set(&s->gauges.turned_us, 0);
+}
+
 void slot_begin(struct slot *s, uint64_t pid, struct moment now, const char *version)
 {
 	static const size_t gauges = sizeof(struct gauges) / sizeof(counter);
@@ -71,13 +76,13 @@ void slot_begin(struct slot *s, uint64_t pid, struct moment now, const char *ver
 	if (counter_read(&s->last_error.version) % 2 != 0)
 		slot_text_set(&s->last_error, str_make("", 0));
 	counter_set(&s->gauges.started_us, (uint64_t)now.wall_us);
-	counter_set(&s->gauges.turned_us, (uint64_t)now.us);
 	counter_set(&s->gauges.pid, pid);
 	counter_set(&s->ended_well, 0);
 	take_snapshot(s, 0, now.us);
 	take_snapshot(s, 1, now.us);
 	counter_set(&s->newest, 0);
 	counter_add(&s->metrics.starts, 1);
+	counter_set(&s->gauges.turned_us, (uint64_t)now.us); /* last: from here on it is looked at */
 }
 
 void slot_forget_recent(struct slot *s)

@@ -23,7 +23,7 @@ struct slot_text {
 struct gauges {
 	counter pid;
 	counter started_us;      /* wall clock, the only one here */
-	counter turned_us;       /* clock_us() when the event loop began its last turn; it turns at least every 2 s */
+	counter turned_us;       /* clock_us() when the loop began its last turn, at least every 2 s; 0: it has yet to begin */
 	counter draining;        /* 0 or 1, as the next two */
 	counter ready;           /* every path can be served; else `unready` says why not */
 	counter share;           /* the option */
@@ -61,6 +61,9 @@ void slot_text_set(struct slot_text *t, struct str s);
 
 /* The text, NUL-terminated. Empty when there is none, or when it is being written for so long that its writer must have died. */
 void slot_text_get(const struct slot_text *t, char out[SLOT_TEXT_BYTES + 1]);
+
+/* A worker is about to have the slot. Until it begins, the slot is as the one before left it. */
+void slot_vacate(struct slot *s);
 
 /* A worker takes the slot over from one that has ended: counters stay, all else begins anew. */
 void slot_begin(struct slot *s, uint64_t pid, struct moment now, const char *version);

@@ -28,6 +28,23 @@ static json_t *integer(const counter *c)
 	return json_integer((json_int_t)counter_read(c));
 }
 
+/* The array with one value more, as the next the object with one member more; NULL, and all of it freed, when there is no memory: no half of an answer. */
+static json_t *with(json_t *array, json_t *value)
+{
+	if (json_array_append_new(array, value) == 0)
+		return array;
+	json_decref(array);
+	return NULL;
+}
+
+static json_t *with_member(json_t *object, const char *key, json_t *value)
+{
+	if (json_object_set_new(object, key, value) == 0)
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
 static json_t *quantile(const struct buckets *h, double q)
 {
 	bool above;
@@ -46,22 +63,23 @@ static json_t *workers(const struct pool *p)
 	json_t *o = json_pack("{s:i}", "total", (int)p->workers);
 
 	for (unsigned i = 0; i < POOL_STATE_MAX; i++)
-		(void)json_object_set_new(o, pool_state_names[i], json_integer((json_int_t)p->by_state[i]));
-	(void)json_object_set_new(o, "ready", json_integer((json_int_t)p->ready));
-	(void)json_object_set_new(o, "starts", integer(&p->metrics.starts));
-	(void)json_object_set_new(o, "deaths", integer(&p->metrics.deaths));
-	return o;
+		o = with_member(o, pool_state_names[i], json_integer((json_int_t)p->by_state[i]));
+	o = with_member(o, "ready", json_integer((json_int_t)p->ready));
+	o = with_member(o, "starts", integer(&p->metrics.starts));
+	return with_member(o, "deaths", integer(&p->metrics.deaths));
 }
 
 static json_t *requests(const struct pool *p)
 {
 	const struct metrics *m = &p->metrics;
 
-	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:{s:o, s:o, s:o}}", "in_flight", integer(&p->gauges.in_flight), "waiting",
-			 integer(&p->gauges.waiting), "waiting_limit", integer(&p->gauges.max_waiting), "total",
-			 (json_int_t)metrics_requests(m, 0), "errors", (json_int_t)metrics_requests(m, 500), "refused",
-			 "too_late", integer(&m->refused[METRICS_TOO_LATE]), "full", integer(&m->refused[METRICS_FULL]),
-			 "no_memory", integer(&m->refused[METRICS_NO_MEMORY]));
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:{s:o, s:o, s:o}, s:{s:o, s:o, s:o}}", "in_flight",
+			 integer(&p->gauges.in_flight), "waiting", integer(&p->gauges.waiting), "waiting_limit",
+			 integer(&p->gauges.max_waiting), "total", (json_int_t)metrics_requests(m, 0), "errors",
+			 (json_int_t)metrics_requests(m, 500), "refused", "too_late", integer(&m->refused[METRICS_TOO_LATE]),
+			 "full", integer(&m->refused[METRICS_FULL]), "no_memory", integer(&m->refused[METRICS_NO_MEMORY]),
+			 "unsent", "client_left", integer(&m->clients_left), "stalled", integer(&m->answers_stalled), "evicted",
+			 integer(&m->answers_evicted));
 }
 
 static json_t *database(const struct pool *p)
@@ -100,10 +118,10 @@ static json_t *paths(const struct pool *p)
 			if (counter_read(&p->metrics.requests[i][s]) == 0)
 				continue;
 			(void)snprintf(code, sizeof(code), "%d", metrics_statuses[s]);
-			(void)json_object_set_new(by_code, code, integer(&p->metrics.requests[i][s]));
+			by_code = with_member(by_code, code, integer(&p->metrics.requests[i][s]));
 		}
-		(void)json_array_append_new(array, json_pack("{s:s, s:o, s:o}", "path", metrics_path_names[i], "requests",
-							     by_code, "recent_latency_ms", latency(&p->recent.durations[i])));
+		array = with(array, json_pack("{s:s, s:o, s:o}", "path", metrics_path_names[i], "requests", by_code,
+					      "recent_latency_ms", latency(&p->recent.durations[i])));
 	}
 	return array;
 }
@@ -112,11 +130,11 @@ static json_t *reasons(const struct pool *p)
 {
 	json_t *array = json_array();
 
-	for (unsigned i = 0; i < p->reason_count; i++) {
-		const struct pool_reason *r = &p->reasons[i];
+	for (unsigned i = 0; i < p->reasons.count; i++) {
+		const struct pool_saying *r = &p->reasons.all[i];
 
-		(void)json_array_append_new(array, json_pack("{s:i, s:o}", "workers", (int)r->workers, "reason",
-							     utf8_json(r->text, strlen(r->text))));
+		array = with(array,
+			     json_pack("{s:i, s:o}", "workers", (int)r->workers, "reason", utf8_json(r->text, strlen(r->text))));
 	}
 	return array;
 }
@@ -135,26 +153,27 @@ static json_t *worker_list(const struct pool *p, const struct scoreboard *b)
 			continue;
 		g = &w.slot->gauges;
 		slot_text_get(&w.slot->version, version);
-		(void)json_array_append_new(
-			array, json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "pid", integer(&g->pid),
-					 "state", pool_state_names[w.state], "ready", counter_read(&g->ready) != 0, "share",
-					 counter_read(&g->share) != 0, "started", time_of((int64_t)counter_read(&g->started_us)),
-					 "in_flight", integer(&g->in_flight), "waiting", integer(&g->waiting), "connections",
-					 integer(&g->connections), "database_connections", integer(&g->database_connections),
-					 "slot_requests", (json_int_t)metrics_requests(&w.slot->metrics, 0), "version",
-					 utf8_json(version, strlen(version))));
+		array = with(array,
+			     json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "pid", integer(&g->pid),
+				       "state", pool_state_names[w.state], "ready", counter_read(&g->ready) != 0, "share",
+				       counter_read(&g->share) != 0, "started", time_of((int64_t)counter_read(&g->started_us)),
+				       "in_flight", integer(&g->in_flight), "waiting", integer(&g->waiting), "connections",
+				       integer(&g->connections), "database_connections", integer(&g->database_connections),
+				       "slot_requests", (json_int_t)metrics_requests(&w.slot->metrics, 0), "version",
+				       utf8_json(version, strlen(version))));
 	}
 	return array;
 }
 
-/* A line of the log; as a string where it was cut. */
+/* A line of the log; as a string where it was cut, or there is no memory for more. */
 static json_t *last_error(const struct pool *p)
 {
-	json_t *line = json_loads(p->last_error, 0, NULL);
+	json_t *line;
 
-	if (line == NULL && p->last_error[0] != '\0')
-		line = utf8_json(p->last_error, strlen(p->last_error));
-	return line != NULL ? line : json_null();
+	if (p->last_error[0] == '\0')
+		return json_null();
+	line = json_loads(p->last_error, 0, NULL);
+	return line != NULL ? line : utf8_json(p->last_error, strlen(p->last_error));
 }
 
 json_t *status_json(const struct pool *p, const struct scoreboard *b)

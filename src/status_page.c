@@ -57,14 +57,14 @@ static void write_verdict(const struct pool *p, struct body *b)
 		text_printf(b, "<p class=\"good\">Ready: %u of %u workers serve every path.</p>\n", p->ready, p->workers);
 	else
 		text_printf(b, "<p class=\"bad\">Not ready: %u of %u workers serve every path.</p>\n", p->ready, p->workers);
-	if (p->reason_count > 0)
+	if (p->reasons.count > 0)
 		text_printf(b, "<ul>\n");
-	for (unsigned i = 0; i < p->reason_count; i++) {
-		text_printf(b, "<li>%u of %u workers: ", p->reasons[i].workers, p->workers);
-		text_html(b, p->reasons[i].text);
+	for (unsigned i = 0; i < p->reasons.count; i++) {
+		text_printf(b, "<li>%u of %u workers: ", p->reasons.all[i].workers, p->workers);
+		text_html(b, p->reasons.all[i].text);
 		text_printf(b, "</li>\n");
 	}
-	if (p->reason_count > 0)
+	if (p->reasons.count > 0)
 		text_printf(b, "</ul>\n");
 	if (!p->shared)
 		text_printf(
@@ -155,9 +155,19 @@ static void write_paths(const struct pool *p, struct body *b)
 
 static void write_since(const struct pool *p, struct body *b)
 {
-	static const char *const columns[] = {"worker starts",   "worker deaths",    "refused: too late", "refused: full",
-					      "clients left",    "stalled",          "queries resent",    "connects",
-					      "failed connects", "connections lost", "requests a query",  NULL};
+	static const char *const columns[] = {"worker starts",
+					      "worker deaths",
+					      "refused: too late",
+					      "refused: full, no memory",
+					      "clients left",
+					      "stalled",
+					      "evicted",
+					      "queries resent",
+					      "connects",
+					      "failed connects",
+					      "connections lost",
+					      "requests a query",
+					      NULL};
 	const struct metrics *m = &p->metrics;
 
 	begin_table(b, "Since the start", columns);
@@ -168,6 +178,7 @@ static void write_since(const struct pool *p, struct body *b)
 	bad_cell(b, counter_read(&m->refused[METRICS_FULL]) + counter_read(&m->refused[METRICS_NO_MEMORY]));
 	cell(b, counter_read(&m->clients_left));
 	cell(b, counter_read(&m->answers_stalled));
+	cell(b, counter_read(&m->answers_evicted));
 	cell(b, counter_read(&m->queries_resent));
 	cell(b, counter_read(&m->database_connects));
 	bad_cell(b, counter_read(&m->database_connect_failures));

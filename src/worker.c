@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "handlers.h"
+#include "pool.h"
 #include "reload.h"
 #include "version.h"
 #include "watchdog.h"
@@ -16,6 +17,9 @@
 
 /* Beyond the request deadline, for answers that are on their way when it comes. */
 #define DRAIN_GRACE_S 1.0
+
+/* A worker that has a successor may drain for this long, as the longest request might: for clients that still read an answer. */
+#define DRAIN_MOST_S (60.0 + DRAIN_GRACE_S)
 
 /* A process that cannot start waits before it exits, so that whoever respawns it cannot spin. */
 #define START_FAILED_WAIT_S 1
@@ -124,32 +128,59 @@ static void stop_when_empty(struct worker *w)
 		ev_break(w->loop, EVBREAK_ALL);
 }
 
+static double drain_s(const struct worker *w)
+{
+	return (double)w->options->request_timeout_ms / 1000.0 + DRAIN_GRACE_S;
+}
+
+static void end_drain_after(struct worker *w, double seconds)
+{
+	ev_timer_stop(w->loop, &w->drained);
+	ev_timer_set(&w->drained, seconds, 0.);
+	ev_timer_start(w->loop, &w->drained);
+}
+
 static void on_drain_timeout(struct ev_loop *loop, ev_timer *t, int revents)
 {
 	struct worker *w = t->data;
-	unsigned busy = conns_abandon(&w->conns);
+	bool patient = w->has_successor;
+	unsigned busy = conns_abandon(&w->conns, patient ? CONN_BUSY : CONN_SENDING);
 
 	(void)revents;
-	log_event(&w->log, LOG_LEVEL_WARN, "drain_timeout", LOG_NO_REQUEST, "{s:i}", "abandoned", (int)busy);
-	ev_break(loop, EVBREAK_ALL);
+	w->has_successor = false;
+	if (busy > 0)
+		log_event(&w->log, LOG_LEVEL_WARN, "drain_timeout", LOG_NO_REQUEST, "{s:i, s:i}", "abandoned", (int)busy, "left",
+			  (int)w->conns.count);
+	if (patient && w->conns.count > 0 && drain_s(w) < DRAIN_MOST_S)
+		end_drain_after(w, DRAIN_MOST_S - drain_s(w));
+	else
+		ev_break(loop, EVBREAK_ALL);
 }
 
-/* Stops accepting, lets what is in flight finish, closes idle connections. A second signal changes nothing: the deadline stands. */
+/*
+ * Stops accepting, lets what is in flight finish, closes idle connections. SIGUSR1 comes from an upgrade, which starts a successor: clients that are still
+ * reading an answer at the deadline may go on. SIGTERM is for all workers, and nobody serves until they have ended.
+ */
 static void on_stop_signal(struct ev_loop *loop, ev_signal *s, int revents)
 {
 	struct worker *w = s->data;
 
+	(void)loop;
 	(void)revents;
-	if (w->draining)
+	if (w->draining) {
+		if (s->signum == SIGTERM && ev_timer_remaining(w->loop, &w->drained) > drain_s(w))
+			end_drain_after(w, drain_s(w));
+		w->has_successor = w->has_successor && s->signum != SIGTERM;
 		return;
+	}
 	w->draining = true;
+	w->has_successor = s->signum == SIGUSR1;
 	publish_settings(w);
 	log_event(&w->log, LOG_LEVEL_INFO, "draining", LOG_NO_REQUEST, "{s:i, s:i}", "signal", s->signum, "connections",
 		  (int)w->conns.count);
 	listener_stop(&w->listener);
 	conns_drain(&w->conns);
-	ev_timer_set(&w->drained, (double)w->options->request_timeout_ms / 1000.0 + DRAIN_GRACE_S, 0.);
-	ev_timer_start(loop, &w->drained);
+	end_drain_after(w, drain_s(w));
 }
 
 /* --- reloading --- */
@@ -196,6 +227,17 @@ static void on_before_sleep(struct ev_loop *loop, ev_prepare *p, int revents)
 	conns_relieve(&w->conns);
 	end_turn(w);
 	stop_when_empty(w);
+}
+
+/*
+ * Without a database, while others have one: what came here would wait for its deadline in vain. So with fewer connections than workers to be had, or
+ * in the moment after a start.
+ */
+static bool stands_back(void *user)
+{
+	struct worker *w = user;
+
+	return !db_is_up(&w->db) && pool_has_ready(&w->scoreboard, clock_us());
 }
 
 static void on_database_up(void *user)
@@ -300,6 +342,8 @@ static bool start(struct worker *w, int fd)
 	ev_check_start(w->loop, &w->after_sleep);
 	ev_init(&w->drained, on_drain_timeout);
 	w->drained.data = w;
+	w->listener.stands_back = stands_back;
+	w->listener.user = w;
 	listener_start(&w->listener, &w->conns, fd, SPARE_DESCRIPTORS + (unsigned)w->options->db_connections);
 	return true;
 }
@@ -346,8 +390,6 @@ int worker_run(struct options *options, int argc, char *const argv[], int fd)
 	w->argv = argv;
 	w->log = (struct log){.fd = STDERR_FILENO, .level = options->log_level};
 	prepare_heap();
-	(void)signal(SIGXFSZ,
-		     SIG_IGN); /* a limit of file sizes is an error like a full disk: for the log, and for the scoreboard */
 	if (!start(w, fd)) {
 		log_event(&w->log, LOG_LEVEL_ERROR, "start_failed", LOG_NO_REQUEST, "{s:s}", "error",
 			  "out of memory, threads or descriptors");

@@ -35,6 +35,7 @@ struct worker {
 	struct db db;
 	struct content index; /* the constant answer of /index */
 	bool draining;
+	bool has_successor; /* answers that are being read need not be done at the first deadline of the drain */
 	ev_prepare before_sleep;
 	ev_check after_sleep;
 	int64_t turned_us; /* clock_us() at the beginning of this turn of the loop */

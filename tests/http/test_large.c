@@ -4,7 +4,9 @@
 #include "pg.h"
 #include "worker.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define AGENTS 20000
 
@@ -120,6 +122,55 @@ START_TEST(a_steady_reader_gets_all)
 }
 END_TEST
 
+/* Takes a little of the answer; false at its end. */
+static bool drip(struct fastcgi *f)
+{
+	char some[512];
+	ssize_t n = recv(f->fd, some, sizeof(some), 0);
+
+	if (n > 0)
+		bytes_append(&f->in, some, (size_t)n);
+	return n > 0;
+}
+
+/* Who reads an answer gets all of it from a worker that is replaced, and what there is by the deadline from one that is stopped, or is told to after all. */
+START_TEST(an_answer_that_is_read_outlives_a_worker_with_a_successor)
+{
+	struct pg db;
+	struct worker w;
+	struct fastcgi f;
+	BYTES request = {0};
+	int64_t began_ms;
+
+	pg_create_agents(&db, AGENTS);
+	worker_start_ready(&w, db.conninfo, (const char *const[]){"--request-timeout=3s", NULL});
+	worker_wait_status(&w, "/agents", 200);
+	ck_assert(fastcgi_open(&f, w.socket));
+	fastcgi_request(&request, 1, FASTCGI_KEEP, "GET", "/agents", NULL);
+	ck_assert(send_all(f.fd, request.p, request.len));
+	began_ms = now_ms();
+	ck_assert(drip(&f));
+	if (_i != 1)
+		ck_assert_int_eq(kill(w.pid, SIGUSR1), 0);
+	if (_i != 0)
+		ck_assert_int_eq(kill(w.pid, SIGTERM), 0);
+	if (_i == 0) {
+		WAIT_FOR(!drip(&f) || now_ms() > began_ms + 5000); /* behind the first deadline */
+		ANSWER a = fastcgi_answer(&f, 1, false);
+
+		assert_status(a, 200);
+		ck_assert_uint_eq(answer_rows(&a), AGENTS);
+	} else {
+		WAIT_FOR(!drip(&f));
+		ck_assert_uint_lt(count_of(f.in.p, "\"number\": "), AGENTS);
+	}
+	ck_assert_int_eq(worker_wait(&w), 0);
+	fastcgi_close(&f);
+	worker_remove_files(&w);
+	pg_drop(&db);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("large");
@@ -128,5 +179,6 @@ int main(void)
 	tcase_add_test(c, a_large_answer_is_framed_well);
 	tcase_add_test(c, slow_readers_hold_nobody);
 	tcase_add_test(c, a_steady_reader_gets_all);
+	tcase_add_loop_test(c, an_answer_that_is_read_outlives_a_worker_with_a_successor, 0, 3);
 	return run_suite(s);
 }

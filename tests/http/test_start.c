@@ -2,6 +2,8 @@
  * How a worker starts, refuses to start, and ends: options, --check, the listening socket, drain.
  */
 #include "pg.h"
+#include "series.h"
+#include "team.h"
 #include "worker.h"
 
 #include <signal.h>
@@ -228,6 +230,54 @@ START_TEST(check_wants_the_socket_to_listen)
 }
 END_TEST
 
+/* --check with that scoreboard, from a shell. */
+static struct run check_scoreboard(const struct pg *db, const char *file)
+{
+	BYTES variable = {0};
+	BYTES option = {0};
+
+	bytes_printf(&variable, "AGENTS_FCGI_DATABASE=%s", db->conninfo);
+	bytes_printf(&option, "--scoreboard=%s", file);
+	return worker_run(-1, (const char *const[]){variable.p, NULL}, (const char *const[]){"--check", option.p, NULL});
+}
+
+/* It could be used, or a worker would serve without: neither fails the check. What a pool has is left as it is. */
+START_TEST(check_looks_at_the_scoreboard)
+{
+	struct pg db;
+	struct team t;
+	BYTES missing = {0};
+
+	pg_create(&db);
+	team_begin(&t);
+	RUN unset = check_scoreboard(&db, "");
+	RUN made = check_scoreboard(&db, t.board);
+
+	ck_assert_int_eq(unset.status, 0);
+	ck_assert(!said(&unset, "scoreboard"));
+	ck_assert_msg(made.status == 0 && said(&made, "ok: scoreboard ") && said(&made, " can be made"), "%s", made.out.p);
+	ck_assert_int_ne(access(t.board, F_OK), 0);
+	(void)team_add(&t, NOWHERE, NULL);
+	RUN used = check_scoreboard(&db, t.board);
+
+	ck_assert_msg(used.status == 0 && said(&used, "ok: scoreboard ") && said(&used, " has a slot"), "%s", used.out.p);
+	(void)team_add(&t, NOWHERE, NULL);
+	WAIT_FOR(metric(&t.w[0], "workers{state=\"idle\"}") == 2.);
+	assert_metric(&t.w[0], "worker_starts_total", 2.);
+	assert_metric(&t.w[0], "worker_deaths_total", 0.);
+	team_end(&t);
+	bytes_printf(&missing, "%s/missing/board", env_need("RUN_DIR"));
+	RUN nowhere = check_scoreboard(&db, missing.p);
+
+	ck_assert_int_eq(nowhere.status, 0);
+	ck_assert(!said(&nowhere, "ok: scoreboard") && !said(&nowhere, "failed"));
+	ck_assert_msg(said(&nowhere, "warning: scoreboard ") && said(&nowhere, missing.p) &&
+			      said(&nowhere, " cannot be opened: No such file or directory; "),
+		      "%s", nowhere.out.p);
+	pg_drop(&db);
+}
+END_TEST
+
 static const int drain_signals[] = {SIGTERM, SIGUSR1};
 
 /* A slow query is in flight, another connection is idle: the one is answered, the other closed, and the worker ends well. */
@@ -313,6 +363,7 @@ int main(void)
 	tcase_add_test(c, check_tells_good_from_bad);
 	tcase_add_test(c, check_refuses_sql_ascii_and_nowhere);
 	tcase_add_test(c, check_wants_the_socket_to_listen);
+	tcase_add_test(c, check_looks_at_the_scoreboard);
 	tcase_add_loop_test(c, drain_answers_what_is_in_flight, 0, 2);
 	tcase_add_loop_test(c, drain_ends_by_the_deadline, 0, 2);
 	tcase_add_loop_test(c, drain_without_a_database, 0, 2);

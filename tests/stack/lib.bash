@@ -43,6 +43,9 @@ check() { # NAME COMMAND…
   if "$@"; then ok "$name"; else not_ok "$name"; fi
 }
 
+# What cannot be tried here is said, also by tests/run.
+skip() { printf 'skipped %s: %s\n' "$1" "$2"; } # NAMES WHY
+
 await() { # SECONDS COMMAND…
   local end=$((SECONDS + $1))
   shift

@@ -31,6 +31,15 @@ starts() {
 }
 check 'start with a password' starts
 check 'it serves' serves_agents "$port"
+# While it upgrades, too; what follows is of the workers that come of it.
+gcc -shared -fPIC -o "$scratch/words.so" tests/stack/words.c
+upgrades() {
+  WORDS=$scratch/words LD_PRELOAD=$scratch/words.so PORT=$port ADMIN_PORT=$admin RUN_DIR=$client deploy/local/upgrade "$WORKER" >"$scratch/out" 2>&1 </dev/null
+}
+check 'upgrade' upgrades
+check 'the programs that an upgrade starts were seen' grep -q '^timeout -k .* --check$' "$scratch/words"
+in_no_words() { ! grep -F -- "$secret" "$scratch/words" >"$scratch/out"; }
+check 'the password is in no command line of an upgrade' in_no_words
 pool=$(processes_in "$client/pool")
 
 # --- who listens where ----------------------------------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ static inline void teardown(void)
 {
 	(void)close(peer.fd);
 	loop_turn(loop);
-	(void)conns_abandon(cs);
+	(void)conns_abandon(cs, CONN_SENDING);
 	ck_assert_uint_eq(cs->count, 0);
 	ck_assert_uint_eq(body->refs, 1); /* every answer has given up its reference */
 	body_unref(body);

@@ -91,9 +91,12 @@ START_TEST(abandoning_counts_those_with_a_request)
 		loop_turn(loop);
 	}
 	ck_assert_uint_eq(cs->count, 4);
-	ck_assert_uint_eq(conns_abandon(cs), 2);
-	ck_assert_uint_eq(cs->count, 0);
+	ck_assert_uint_eq(conns_abandon(cs, CONN_BUSY), 1);
+	ck_assert_uint_eq(cs->count, 1); /* the one that is sending */
 	ck_assert_uint_eq(above.gone, 1);
+	ck_assert_uint_eq(above.sent[CONN_LEFT], 0);
+	ck_assert_uint_eq(conns_abandon(cs, CONN_SENDING), 1);
+	ck_assert_uint_eq(cs->count, 0);
 	ck_assert_uint_eq(above.sent[CONN_LEFT], 1);
 	for (int i = 0; i < 3; i++)
 		(void)close(fds[i]);
@@ -109,7 +112,7 @@ START_TEST(events_of_a_freed_connection_do_not_reach_it)
 	ev_feed_event(loop, &above.conn->readable, EV_READ);
 	ev_feed_event(loop, &above.conn->writable, EV_WRITE);
 	ev_feed_event(loop, &above.conn->timer, EV_TIMER);
-	(void)conns_abandon(cs);
+	(void)conns_abandon(cs, CONN_SENDING);
 	loop_turn(loop);
 	ck_assert_uint_eq(above.gone, 1);
 }

@@ -296,9 +296,15 @@ END_TEST
 START_TEST(each_outcome_has_its_status)
 {
 	static const struct {
-		enum job_outcome outcome;
+		struct job_result result;
 		int status;
-	} cases[] = {{JOB_UNAVAILABLE, 503}, {JOB_FAILED, 500}, {JOB_EXPIRED, 504}};
+		const char *cause;
+	} cases[] = {
+		{{JOB_UNAVAILABLE, NULL, "", "secret table"}, 503, "secret table"},
+		{{JOB_FAILED, NULL, "22012", "secret table"}, 500, "22012: secret table"},
+		{{JOB_FAILED, NULL, "22012", ""}, 500, "22012: "},
+		{{JOB_EXPIRED, NULL, "", ""}, 504, "(none)"},
+	};
 	struct member m[2];
 	struct member next;
 	struct job *j;
@@ -308,7 +314,8 @@ START_TEST(each_outcome_has_its_status)
 	join(&m[1], 1, QUERY_AGENTS);
 	j = send_first();
 	join(&next, 2, QUERY_AGENTS);
-	finish(j, cases[_i].outcome, NULL);
+	finish_with(j, cases[_i].result);
+	ck_assert_str_eq(last_cause, cases[_i].cause);
 	ck_assert_int_eq(m[0].status, cases[_i].status);
 	ck_assert_int_eq(m[1].status, cases[_i].status);
 	ck_assert_int_eq(next.status, 0); /* another query, another chance */
@@ -362,7 +369,7 @@ static void add_tests(TCase *tc)
 	tcase_add_loop_test(tc, refuses_more_than_max_waiting, 0, 2);
 	tcase_add_test(tc, refuses_what_would_come_too_late);
 	tcase_add_loop_test(tc, refuses_without_memory, 0, 2);
-	tcase_add_loop_test(tc, each_outcome_has_its_status, 0, 3);
+	tcase_add_loop_test(tc, each_outcome_has_its_status, 0, 4);
 	tcase_add_test(tc, result_that_does_not_fit_the_model_is_never_decoded);
 	tcase_add_test(tc, model_rows_are_rendered_by_the_model);
 }

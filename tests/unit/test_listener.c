@@ -121,7 +121,7 @@ static void setup(void)
 static void teardown(void)
 {
 	listener_stop(&listener);
-	(void)conns_abandon(cs);
+	(void)conns_abandon(cs, CONN_SENDING);
 	for (unsigned i = 0; i < client_count; i++)
 		(void)close(clients[i]);
 	(void)close(listening_fd);
@@ -279,6 +279,45 @@ START_TEST(no_memory_for_a_connection_pauses)
 }
 END_TEST
 
+static bool others_can(void *user)
+{
+	ck_assert_ptr_eq(user, &listener);
+	return client_count == 3;
+}
+
+START_TEST(who_stands_back_leaves_what_is_pending_and_looks_again)
+{
+	listener.stands_back = others_can;
+	listener.user = &listener;
+	connect_clients(3);
+	for (int i = 0; i < 3; i++) {
+		(void)ev_run(loop, EVRUN_ONCE);
+		ck_assert_uint_eq(accept_calls, 0);
+		ck_assert(ev_is_active(&listener.rest));
+		ck_assert(!ev_is_active(&listener.readable));
+	}
+	connect_clients(1);
+	ck_assert(loop_until(loop, has_all, NULL));
+	listener.stands_back = NULL;
+}
+END_TEST
+
+START_TEST(what_nobody_takes_is_taken_in_the_end)
+{
+	listener.stands_back = others_can;
+	listener.user = &listener;
+	connect_clients(3);
+	for (int i = 0; cs->count == 0; i++) {
+		ck_assert_int_lt(i, 20);
+		ck_assert(i == 9 || accept_calls == 0);
+		(void)ev_run(loop, EVRUN_ONCE);
+	}
+	ck_assert_uint_eq(cs->count, 1);
+	ck_assert(loop_until(loop, has_all, NULL)); /* and the others, in their time */
+	listener.stands_back = NULL;
+}
+END_TEST
+
 START_TEST(stopped_listener_accepts_no_more)
 {
 	connect_clients(1);
@@ -313,6 +352,8 @@ int main(void)
 	tcase_add_loop_test(accepting, connections_that_ended_early_are_skipped, 0, 2);
 	tcase_add_test(accepting, another_worker_was_faster);
 	tcase_add_test(accepting, no_memory_for_a_connection_pauses);
+	tcase_add_test(accepting, who_stands_back_leaves_what_is_pending_and_looks_again);
+	tcase_add_test(accepting, what_nobody_takes_is_taken_in_the_end);
 	tcase_add_test(accepting, stopped_listener_accepts_no_more);
 	suite_add_tcase(s, check);
 	suite_add_tcase(s, accepting);

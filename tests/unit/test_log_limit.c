@@ -23,7 +23,7 @@ static unsigned take(const char *event, int64_t now_us, unsigned n)
 	unsigned allowed = 0, suppressed;
 
 	while (n-- > 0)
-		allowed += log_limit_take(&limit, event, now_us, &suppressed);
+		allowed += log_limit_take(&limit, event, LOG_LEVEL_WARN, now_us, &suppressed);
 	return allowed;
 }
 
@@ -33,9 +33,9 @@ START_TEST(test_some_lines_a_second_and_the_number_of_the_others)
 
 	ck_assert_uint_eq(take("failed", 5 * SECOND_US, 1000), LOG_LIMIT_LINES);
 	ck_assert_uint_eq(take("failed", 6 * SECOND_US - 1, 1000), 0);
-	ck_assert(log_limit_take(&limit, "failed", 6 * SECOND_US, &suppressed));
+	ck_assert(log_limit_take(&limit, "failed", LOG_LEVEL_WARN, 6 * SECOND_US, &suppressed));
 	ck_assert_uint_eq(suppressed, 2000 - LOG_LIMIT_LINES);
-	ck_assert(log_limit_take(&limit, "failed", 6 * SECOND_US, &suppressed));
+	ck_assert(log_limit_take(&limit, "failed", LOG_LEVEL_WARN, 6 * SECOND_US, &suppressed));
 	ck_assert_uint_eq(suppressed, 0);
 }
 END_TEST
@@ -67,18 +67,19 @@ END_TEST
 START_TEST(test_a_flood_that_ends_is_told)
 {
 	unsigned suppressed = 0;
+	enum log_level level;
 
 	(void)take("failed", 0, 100);
 	(void)take("refused", SECOND_US / 2, 50);
 	ck_assert(limit.any_suppressed);
-	ck_assert_ptr_null(log_limit_next(&limit, SECOND_US / 2, &suppressed));
-	ck_assert_str_eq(log_limit_next(&limit, SECOND_US, &suppressed), "failed");
+	ck_assert_ptr_null(log_limit_next(&limit, SECOND_US / 2, &level, &suppressed));
+	ck_assert_str_eq(log_limit_next(&limit, SECOND_US, &level, &suppressed), "failed");
 	ck_assert_uint_eq(suppressed, 100 - LOG_LIMIT_LINES);
-	ck_assert_ptr_null(log_limit_next(&limit, SECOND_US, &suppressed));
+	ck_assert_ptr_null(log_limit_next(&limit, SECOND_US, &level, &suppressed));
 	ck_assert(limit.any_suppressed);
-	ck_assert_str_eq(log_limit_next(&limit, 2 * SECOND_US, &suppressed), "refused");
+	ck_assert_str_eq(log_limit_next(&limit, 2 * SECOND_US, &level, &suppressed), "refused");
 	ck_assert_uint_eq(suppressed, 50 - LOG_LIMIT_LINES);
-	ck_assert_ptr_null(log_limit_next(&limit, 2 * SECOND_US, &suppressed));
+	ck_assert_ptr_null(log_limit_next(&limit, 2 * SECOND_US, &level, &suppressed));
 	ck_assert(!limit.any_suppressed);
 }
 END_TEST
@@ -134,6 +135,51 @@ START_TEST(test_a_log_suppresses_counts_and_keeps_the_last_error)
 }
 END_TEST
 
+/* What stands for suppressed lines has their level, and comes where they would. */
+static const struct {
+	enum log_level flood, last, now; /* of its lines, of its last one, and of the log when it is told of */
+	const char *told;                /* level; NULL: not at all */
+} floods[] = {
+	{LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, LOG_LEVEL_WARN, "error"}, {LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, "error"},
+	{LOG_LEVEL_WARN, LOG_LEVEL_WARN, LOG_LEVEL_WARN, "warn"},    {LOG_LEVEL_WARN, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, NULL},
+	{LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, "error"}, {LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, "error"},
+};
+
+START_TEST(test_suppressed_lines_are_told_of_at_their_level)
+{
+	struct log log = {.level = LOG_LEVEL_WARN, .limit = &limit};
+	FILE *file = tmpfile();
+	char text[256] = "";
+	json_t *line;
+	off_t before;
+
+	ck_assert_ptr_nonnull(file);
+	log.fd = fileno(file);
+	/* However slow the machine is: the second is not over. */
+	for (int i = 0; i < LOG_LIMIT_LINES + 2; i++) {
+		log_event(&log, i <= LOG_LIMIT_LINES ? floods[_i].flood : floods[_i].last, "failed", LOG_NO_REQUEST, NULL);
+		limit.events[0].since_us = INT64_MAX / 2;
+	}
+	before = lseek(log.fd, 0, SEEK_END);
+	limit.events[0].since_us = 0;
+	log.level = floods[_i].now;
+	log_suppressed(&log);
+	ck_assert(!limit.events[0].suppressed);
+	ck_assert_int_ge(pread(log.fd, text, sizeof(text) - 1, before), 0);
+	if (floods[_i].told == NULL) {
+		ck_assert_str_eq(text, "");
+	} else {
+		line = json_loads(text, 0, NULL);
+		ck_assert_ptr_nonnull(line);
+		ck_assert_str_eq(json_string_value(json_object_get(line, "level")), floods[_i].told);
+		ck_assert_str_eq(json_string_value(json_object_get(line, "event")), "failed");
+		ck_assert_int_eq(json_integer_value(json_object_get(line, "suppressed")), 2);
+		json_decref(line);
+	}
+	(void)fclose(file);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("log_limit");
@@ -148,6 +194,7 @@ int main(void)
 	tcase_add_test(tc, test_each_event_has_its_own);
 	tcase_add_test(tc, test_a_flood_that_ends_is_told);
 	tcase_add_test(tc, test_a_log_suppresses_counts_and_keeps_the_last_error);
+	tcase_add_loop_test(tc, test_suppressed_lines_are_told_of_at_their_level, 0, sizeof(floods) / sizeof(floods[0]));
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

@@ -106,6 +106,8 @@ static const struct {
 	{"--share=yes", "\"yes\" is neither on nor off"},
 	{"--share=ON", "\"ON\" is neither on nor off"},
 	{"--log-level=loud", "\"loud\" is none of error, warn, info and debug"},
+	{"--scoreboard=/run/board ", "--scoreboard: begins or ends with a space"},
+	{"--scoreboard= /run/board", "--scoreboard: begins or ends with a space"},
 	{"--share=a\nb", "--share: holds a control character (byte 2)"},
 	{"--database=host=a\x7F", "holds a control character (byte 7)"},
 	{"--database=postgresql://%1ec@ ", "--database: not a connection string: a control character in its user"},

@@ -1,3 +1,4 @@
+/* wrap: slot_begin */
 /*
  * Totals over slots, and whether the pool is ready.
  */
@@ -5,6 +6,20 @@
 
 #include <string.h>
 #include <sys/wait.h>
+
+static void (*before_begin)(void); /* a worker has claimed its slot; NULL: nobody asks */
+
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names that ld --wrap wants */
+void __real_slot_begin(struct slot *s, uint64_t pid, struct moment at, const char *version);
+void __wrap_slot_begin(struct slot *s, uint64_t pid, struct moment at, const char *version);
+
+void __wrap_slot_begin(struct slot *s, uint64_t pid, struct moment at, const char *version)
+{
+	if (before_begin != NULL)
+		before_begin();
+	__real_slot_begin(s, pid, at, version);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static const char *reasons_of_pool(void)
 {
@@ -72,6 +87,41 @@ START_TEST(test_a_slot_without_a_worker_has_counters_only)
 }
 END_TEST
 
+/* Long after that worker has died. */
+static void look_later(unsigned workers)
+{
+	int64_t later_us = 2 * POOL_STUCK_US;
+
+	for (unsigned i = 0; i < workers; i++)
+		counter_set(&slot_of(i)->gauges.turned_us, (uint64_t)(UP_US + later_us));
+	pool_read(&pool, &boards[0], (struct moment){UP_US + later_us, NOW_US + later_us});
+	ck_assert_uint_eq(pool.workers, workers);
+	ck_assert_uint_eq(pool.by_state[POOL_IDLE], workers);
+	ck_assert_uint_eq(counter_read(&pool.metrics.deaths), 1);
+}
+
+static void look_before_it_begins(void)
+{
+	ck_assert(scoreboard_is_claimed(&boards[0], 2));
+	look_later(2);
+}
+
+/* Between the claim of a dead worker's slot and its successor's first words in it, nobody is stuck there, and the death stays counted. */
+START_TEST(test_a_slot_that_is_claimed_is_no_worker_yet)
+{
+	struct slot *dead = scoreboard_slot(&boards[0], 2);
+
+	scoreboard_close(&boards[2]);
+	counter_set(&dead->ended_well, 0);
+	look_later(2);
+	before_begin = look_before_it_begins;
+	ck_assert(scoreboard_open(&boards[2], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
+	before_begin = NULL;
+	ck_assert_ptr_eq(dead, scoreboard_slot(&boards[0], boards[2].own));
+	look_later(3);
+}
+END_TEST
+
 START_TEST(test_ready_while_most_of_those_that_accept_are)
 {
 	ck_assert_str_eq(reasons_of_pool(), "ready");
@@ -85,6 +135,23 @@ START_TEST(test_ready_while_most_of_those_that_accept_are)
 END_TEST
 
 /* A worker that drains is on its way out: its successor counts. */
+START_TEST(test_one_that_is_ready_is_enough_to_stand_back)
+{
+	int64_t soon_us = UP_US + SECOND_US;
+
+	ck_assert(pool_has_ready(&boards[0], soon_us));
+	not_ready(0, "database: away");
+	not_ready(1, "database: away");
+	ck_assert(pool_has_ready(&boards[0], soon_us));
+	ck_assert(!pool_has_ready(&boards[0], UP_US + POOL_STUCK_US + 1)); /* it hangs */
+	counter_set(&slot_of(2)->gauges.draining, 1);
+	ck_assert(!pool_has_ready(&boards[0], soon_us));
+	counter_set(&slot_of(2)->gauges.draining, 0);
+	not_ready(2, "database: away");
+	ck_assert(!pool_has_ready(&boards[0], soon_us));
+}
+END_TEST
+
 START_TEST(test_draining_workers_do_not_count)
 {
 	counter_set(&slot_of(0)->gauges.draining, 1);
@@ -107,11 +174,11 @@ START_TEST(test_a_worker_that_does_not_turn_is_stuck)
 	ck_assert_uint_eq(pool.by_state[POOL_STUCK], 1);
 	ck_assert_uint_eq(pool.accepting, 2);
 	ck_assert_str_eq(reasons_of_pool(), "ready");
-	ck_assert_str_eq(pool.reasons[0].text, "stuck: the event loop does not turn");
+	ck_assert_str_eq(pool.reasons.all[0].text, "stuck: the event loop does not turn");
 }
 END_TEST
 
-START_TEST(test_more_reasons_than_places)
+START_TEST(test_more_reasons_and_versions_than_places)
 {
 	struct scoreboard more[4];
 
@@ -121,11 +188,18 @@ START_TEST(test_more_reasons_than_places)
 		ck_assert(scoreboard_open(&more[i], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
 		(void)snprintf(why, sizeof(why), "reason %u", i);
 		slot_text_set(&scoreboard_own(&more[i])->unready, str_of(why));
+		slot_text_set(&scoreboard_own(&more[i])->version, str_of(&why[strlen("reason ")]));
 		if (i < WORKERS)
 			not_ready(i, "first");
 	}
 	ck_assert_str_eq(reasons_of_pool(), "first (3 of 7 workers); reason 0 (1 of 7 workers); reason 1 (1 of 7 workers); "
 					    "other reasons (2 of 7 workers)");
+	ck_assert_uint_eq(pool.versions.count, 4);
+	ck_assert_uint_eq(pool.versions.all[0].workers, WORKERS);
+	ck_assert_str_eq(pool.versions.all[2].text, "1");
+	ck_assert_uint_eq(pool.versions.all[2].workers, 1);
+	ck_assert_str_eq(pool.versions.all[3].text, "others");
+	ck_assert_uint_eq(pool.versions.all[3].workers, 2);
 	for (unsigned i = 0; i < 4; i++)
 		scoreboard_close(&more[i]);
 }
@@ -144,10 +218,12 @@ static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, test_totals_are_of_all_slots);
 	tcase_add_test(tc, test_a_slot_without_a_worker_has_counters_only);
+	tcase_add_test(tc, test_a_slot_that_is_claimed_is_no_worker_yet);
 	tcase_add_test(tc, test_ready_while_most_of_those_that_accept_are);
+	tcase_add_test(tc, test_one_that_is_ready_is_enough_to_stand_back);
 	tcase_add_test(tc, test_draining_workers_do_not_count);
 	tcase_add_test(tc, test_a_worker_that_does_not_turn_is_stuck);
-	tcase_add_test(tc, test_more_reasons_than_places);
+	tcase_add_test(tc, test_more_reasons_and_versions_than_places);
 	tcase_add_test(tc, test_the_last_error_is_the_latest_of_all);
 }
 

@@ -1,73 +1,17 @@
-/* wrap: posix_fallocate */
-#include "scoreboard.h"
+#include "scoreboard_fixture.h"
 
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-static int no_room; /* errno of posix_fallocate after that many more calls */
-static int calls_left;
-
-/* NOLINTBEGIN(bugprone-reserved-identifier): the names that ld --wrap wants */
-int __real_posix_fallocate(int fd, off_t offset, off_t len);
-int __wrap_posix_fallocate(int fd, off_t offset, off_t len);
-
-int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
-{
-	if (no_room != 0 && calls_left-- == 0)
-		return no_room;
-	return __real_posix_fallocate(fd, offset, len);
-}
-/* NOLINTEND(bugprone-reserved-identifier) */
-
-#define NOW_US 1700000000000000LL
-
-/* The host has been up for as long. */
-#define UP_US 1000000000LL
-
-static const struct moment now = {UP_US, NOW_US};
-
-static char dir[64];
-static char path[80];
-static char reason[SCOREBOARD_REASON_BYTES];
-
-static void setup(void)
-{
-	(void)snprintf(dir, sizeof(dir), "/tmp/scoreboard-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	(void)snprintf(path, sizeof(path), "%s/board", dir);
-	no_room = 0;
-}
-
-static void teardown(void)
-{
-	(void)unlink(path);
-	(void)rmdir(dir);
-}
-
-static void open_shared(struct scoreboard *b)
-{
-	ck_assert(scoreboard_open(b, path, now, reason));
-	ck_assert_str_eq(reason, "");
-	ck_assert(scoreboard_is_shared(b));
-}
-
-/* Opens it in vain: the worker has one of its own, and knows why. */
+/* Opens it in vain; whoever only looks is told the same. */
 static void open_refused(struct scoreboard *b, const char *why)
 {
-	ck_assert(scoreboard_open(b, path, now, reason));
-	ck_assert(!scoreboard_is_shared(b));
+	bool is_there;
+
+	ck_assert(!scoreboard_check(path, &is_there, reason));
+	ck_assert(!is_there || strstr(why, "slot") != NULL);
 	ck_assert_msg(strstr(reason, why) != NULL, "%s", reason);
-	ck_assert_uint_eq(scoreboard_used(b), 1);
-	ck_assert(scoreboard_is_claimed(b, 0));
-	counter_add(&scoreboard_own(b)->metrics.sent_bytes, 1);
-	scoreboard_close(b);
+	open_in_vain(b, why);
 }
 
 START_TEST(test_without_a_file_it_is_private)
@@ -202,18 +146,6 @@ START_TEST(test_workers_that_start_together)
 }
 END_TEST
 
-static void write_file(const void *p, size_t len, off_t at)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(pwrite(fd, p, len, at), (ssize_t)len);
-	(void)close(fd);
-}
-
-/* The layout's number stands behind the magic text. */
-#define LAYOUT_AT 24
-
 START_TEST(test_another_version_in_use_is_left_alone)
 {
 	static const uint32_t other = 99;
@@ -283,22 +215,7 @@ START_TEST(test_what_cannot_be_opened)
 	(void)snprintf(path, sizeof(path), "%s/missing/board", dir);
 	open_refused(&b, "cannot be opened: No such file");
 	(void)snprintf(path, sizeof(path), "/proc/version"); /* read-only; root finds out when it writes */
-	open_refused(&b, "");
-	ck_assert_str_ne(reason, "");
-}
-END_TEST
-
-/* The disk is full when the file is made (the first call), or when a slot is claimed. */
-START_TEST(test_a_full_disk)
-{
-	struct scoreboard b;
-
-	no_room = ENOSPC;
-	calls_left = _i;
-	open_refused(&b, "has no room: No space left");
-	no_room = 0;
-	open_shared(&b);
-	scoreboard_close(&b);
+	open_in_vain(&b, "");
 }
 END_TEST
 
@@ -330,7 +247,6 @@ START_TEST(test_all_slots_taken)
 }
 END_TEST
 
-/* The file may be older than the host's boot, with which monotonic time begins anew: a time in it may then be any. */
 /* Killed between getting room for the header and writing it. */
 START_TEST(test_a_file_that_was_not_finished_is_made_anew)
 {
@@ -349,6 +265,7 @@ START_TEST(test_a_file_that_was_not_finished_is_made_anew)
 }
 END_TEST
 
+/* The file may be older than the host's boot, with which monotonic time begins anew: a time in it may then be any. */
 START_TEST(test_a_pool_that_begins_has_nothing_recent)
 {
 	struct scoreboard b[2];
@@ -374,15 +291,97 @@ START_TEST(test_a_pool_that_begins_has_nothing_recent)
 }
 END_TEST
 
-int main(void)
-{
-	Suite *s = suite_create("scoreboard");
-	TCase *tc = tcase_create("scoreboard");
-	SRunner *sr = srunner_create(s);
-	int failed;
+/* --- looked at without a worker --- */
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+/* The first bytes of the file, which hold its header and first slots, and the room that it takes. */
+struct look {
+	char bytes[65536];
+	struct stat st;
+};
+
+static void look_at_file(struct look *l)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	memset(l, 0, sizeof(*l));
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_ge(pread(fd, l->bytes, sizeof(l->bytes), 0), 0);
+	ck_assert_int_eq(fstat(fd, &l->st), 0);
+	(void)close(fd);
+}
+
+/* It could be used, and is as it was before. */
+static void check_finds(bool there)
+{
+	static struct look before, after;
+	unsigned descriptors = entries("/proc/self/fd");
+	bool is_there;
+
+	look_at_file(&before);
+	ck_assert_msg(scoreboard_check(path, &is_there, reason), "%s", reason);
+	ck_assert_str_eq(reason, "");
+	ck_assert_int_eq(is_there, there);
+	look_at_file(&after);
+	ck_assert_int_eq(memcmp(before.bytes, after.bytes, sizeof(before.bytes)), 0);
+	ck_assert_int_eq(after.st.st_size, before.st.st_size);
+	ck_assert_int_eq(after.st.st_blocks, before.st.st_blocks);
+	ck_assert_uint_eq(entries("/proc/self/fd"), descriptors);
+}
+
+START_TEST(test_a_check_leaves_no_file)
+{
+	bool is_there = true;
+	unsigned before = entries(dir);
+
+	ck_assert_msg(scoreboard_check(path, &is_there, reason), "%s", reason);
+	ck_assert_str_eq(reason, "");
+	ck_assert(!is_there);
+	ck_assert_uint_eq(entries(dir), before);
+	/* A name alone is one in this folder. */
+	ck_assert_int_eq(chdir(dir), 0);
+	ck_assert_msg(scoreboard_check("board", &is_there, reason), "%s", reason);
+	ck_assert_uint_eq(entries(dir), before);
+}
+END_TEST
+
+START_TEST(test_a_check_takes_no_slot_of_a_pool)
+{
+	struct scoreboard b[2];
+
+	open_shared(&b[0]);
+	check_finds(true);
+	ck_assert_uint_eq(scoreboard_used(&b[0]), 1);
+	open_shared(&b[1]);
+	ck_assert_uint_eq(b[1].own, 1);
+	scoreboard_close(&b[1]);
+	scoreboard_close(&b[0]);
+	check_finds(true); /* nor of one that is to come */
+	open_shared(&b[0]);
+	ck_assert_uint_eq(b[0].own, 0);
+	scoreboard_close(&b[0]);
+}
+END_TEST
+
+START_TEST(test_a_check_leaves_an_old_file_to_the_worker)
+{
+	static const uint32_t other = 99;
+	static const char zeroes[4096];
+	struct scoreboard b;
+
+	open_shared(&b);
+	scoreboard_close(&b);
+	write_file(&other, sizeof(other), LAYOUT_AT);
+	check_finds(false);
+	ck_assert_int_eq(unlink(path), 0);
+	write_file(zeroes, sizeof(zeroes), 0);
+	check_finds(false);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	check_finds(false);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
 	tcase_add_test(tc, test_without_a_file_it_is_private);
 	tcase_add_test(tc, test_each_has_a_slot_that_the_others_see);
 	tcase_add_test(tc, test_a_dead_owner_s_slot_is_free_and_its_counters_stay);
@@ -391,14 +390,16 @@ int main(void)
 	tcase_add_test(tc, test_another_size_in_use_is_left_alone);
 	tcase_add_test(tc, test_a_file_of_others_is_left_alone);
 	tcase_add_test(tc, test_what_cannot_be_opened);
-	tcase_add_loop_test(tc, test_a_full_disk, 0, 2);
 	tcase_add_test(tc, test_a_held_header_is_not_waited_for_long);
 	tcase_add_test(tc, test_all_slots_taken);
 	tcase_add_test(tc, test_a_file_that_was_not_finished_is_made_anew);
 	tcase_add_test(tc, test_a_pool_that_begins_has_nothing_recent);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	tcase_add_test(tc, test_a_check_leaves_no_file);
+	tcase_add_test(tc, test_a_check_takes_no_slot_of_a_pool);
+	tcase_add_test(tc, test_a_check_leaves_an_old_file_to_the_worker);
+}
+
+int main(void)
+{
+	return suite_run("scoreboard", make_folder, teardown, add_tests);
 }

@@ -122,6 +122,19 @@ START_TEST(test_a_successor_keeps_counters_only)
 }
 END_TEST
 
+/* Killed while it wrote down its last words: every look would wait for the rest of them. */
+START_TEST(test_half_an_error_goes_with_its_writer)
+{
+	slot_begin(slot, 11, at(SECOND_US), "1.0");
+	slot_text_set(&slot->last_error, str_of("whole"));
+	counter_add(&slot->last_error.version, 1);
+	slot_begin(slot, 12, at(2 * SECOND_US), "1.0");
+	ck_assert_uint_eq(counter_read(&slot->last_error.version) % 2, 0);
+	slot_text_get(&slot->last_error, text);
+	ck_assert_str_eq(text, "");
+}
+END_TEST
+
 static uint64_t recent_requests(int64_t now_us, int64_t *window_us)
 {
 	struct metrics m;
@@ -196,6 +209,7 @@ int main(void)
 	tcase_add_test(tc, test_a_text_whose_writer_died);
 	tcase_add_test(tc, test_a_text_is_never_torn);
 	tcase_add_test(tc, test_a_successor_keeps_counters_only);
+	tcase_add_test(tc, test_half_an_error_goes_with_its_writer);
 	tcase_add_test(tc, test_recent_is_what_came_since_a_snapshot);
 	tcase_add_test(tc, test_what_is_forgotten_is_not_recent);
 	tcase_add_test(tc, test_a_slot_has_durations_by_one_clock_and_its_start_by_the_other);

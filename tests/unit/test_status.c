@@ -6,6 +6,7 @@
 #include "prometheus.h"
 #include "status.h"
 #include "text.h"
+#include "version.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -72,10 +73,48 @@ START_TEST(test_prometheus_says_what_was_counted)
 	ck_assert_double_eq_tol(value_of(text, "request_duration_seconds_sum{path=\"/agents\"}"), 20.00037, 1e-6);
 	ck_assert_double_eq(value_of(text, "flight_members_count"), 0.);
 	ck_assert_double_eq(value_of(text, "workers{state=\"idle\"}"), 3.);
+	ck_assert_double_eq(value_of(text, "workers_by_version{version=\"" AGENTS_FCGI_VERSION "\"}"), 3.);
 	ck_assert_double_eq(value_of(text, "database_connections"), 3.);
 	ck_assert_double_eq(value_of(text, "worker_busy_seconds_total"), 1.5);
 	ck_assert_double_eq(value_of(text, "scoreboard_shared"), 1.);
 	ck_assert_double_eq(value_of(text, "start_time_seconds"), 1700000000.);
+	free(text);
+}
+END_TEST
+
+/* In the midst of an upgrade, whoever answers; a label is escaped as each is. */
+START_TEST(test_prometheus_has_the_workers_of_each_version)
+{
+	char *text;
+
+	slot_text_set(&slot_of(1)->version, str_of("0.2\"beta\""));
+	look();
+	text = prometheus();
+	ck_assert_double_eq(value_of(text, "workers_by_version{version=\"" AGENTS_FCGI_VERSION "\"}"), 2.);
+	ck_assert_double_eq(value_of(text, "workers_by_version{version=\"0.2\\\"beta\\\"\"}"), 1.);
+	free(text);
+	scoreboard_close(&boards[1]);
+	look();
+	text = prometheus();
+	ck_assert_ptr_null(strstr(text, "beta")); /* with its last worker */
+	free(text);
+	ck_assert(scoreboard_open(&boards[1], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
+}
+END_TEST
+
+/* After years: none of the digits is lost, or a rate over a minute would be made of what is. */
+START_TEST(test_prometheus_has_sums_to_the_last_digit)
+{
+	char *text;
+
+	counter_set(&slot_of(0)->metrics.flight_members.sum, 9007199254740993U);
+	counter_set(&slot_of(0)->metrics.durations[METRICS_AGENTS].sum, 123456789000045U);
+	counter_set(&slot_of(0)->metrics.query_durations[QUERY_AGENTS].sum, 7U);
+	look();
+	text = prometheus();
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_flight_members_sum 9007199254740993\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_request_duration_seconds_sum{path=\"/agents\"} 123456789.000045\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nagents_fcgi_query_duration_seconds_sum{query=\"agents\"} 0.000007\n"));
 	free(text);
 }
 END_TEST
@@ -166,28 +205,44 @@ START_TEST(test_json_says_what_there_is)
 {
 	const char *state, *reason, *event;
 	int ready, total, list_ready, workers;
-	json_int_t errors;
+	json_int_t errors, evicted;
 	json_t *o;
 
+	counter_add(&slot_of(0)->metrics.answers_evicted, 17);
 	counter_add(&slot_of(1)->metrics.requests[METRICS_AGENTS][METRICS_504], 4);
 	not_ready(1, NASTY);
 	slot_text_set(&slot_of(1)->last_error, str_of("{\"time\":\"2026\",\"event\":\"lost\"}"));
 	look();
 	o = status();
-	ck_assert_int_eq(json_unpack(o, "{s:b, s:{s:i}, s:[{s:i, s:s}], s:{s:I}, s:{s:s}, s:[{s:s, s:b}]}", "ready", &ready,
-				     "workers", "total", &total, "reasons", "workers", &workers, "reason", &reason, "requests",
-				     "errors", &errors, "last_error", "event", &event, "worker_list", "state", &state, "ready",
-				     &list_ready),
+	ck_assert_int_eq(json_unpack(o, "{s:b, s:{s:i}, s:[{s:i, s:s}], s:{s:I, s:{s:I}}, s:{s:s}, s:[{s:s, s:b}]}", "ready",
+				     &ready, "workers", "total", &total, "reasons", "workers", &workers, "reason", &reason,
+				     "requests", "errors", &errors, "unsent", "evicted", &evicted, "last_error", "event", &event,
+				     "worker_list", "state", &state, "ready", &list_ready),
 			 0);
 	ck_assert(ready && list_ready);
 	ck_assert_int_eq(total, 3);
 	ck_assert_int_eq(workers, 1);
 	ck_assert_int_eq(errors, 4);
+	ck_assert_int_eq(evicted, 17);
 	ck_assert_str_eq(event, "lost");
 	ck_assert_str_eq(state, "idle");
 	ck_assert_ptr_nonnull(strstr(reason, "alert"));
 	ck_assert_uint_eq(json_array_size(json_object_get(o, "worker_list")), 3);
 	json_decref(o);
+}
+END_TEST
+
+/* A slot without a worker is not among them. */
+START_TEST(test_json_lists_workers_only)
+{
+	json_t *o;
+
+	scoreboard_close(&boards[1]);
+	look();
+	o = status();
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "worker_list")), 2);
+	json_decref(o);
+	ck_assert(scoreboard_open(&boards[1], path, now, (char[SCOREBOARD_REASON_BYTES]){""}));
 }
 END_TEST
 
@@ -222,6 +277,42 @@ START_TEST(test_the_page_is_well_formed_whatever_is_said)
 	ck_assert_msg(html_is_well_formed(body_str(b), reason), "%s", reason);
 	ck_assert_ptr_null(memmem(b->data, b->len, "<script", 7));
 	ck_assert_ptr_nonnull(memmem(b->data, b->len, "&lt;script&gt;", 14));
+	body_unref(b);
+}
+END_TEST
+
+static unsigned times(const char *from, const char *end, const char *what)
+{
+	unsigned n = 0;
+
+	while ((from = strstr(from, what)) != NULL && from++ < end)
+		n++;
+	return n;
+}
+
+/* Each number stands below its name: a row has as many cells as its table has columns. */
+START_TEST(test_the_page_s_rows_fill_their_columns)
+{
+	struct body *b = body_new(16);
+	unsigned tables = 0;
+	const char *at;
+
+	counter_add(&slot_of(0)->metrics.answers_stalled, 1616);
+	counter_add(&slot_of(0)->metrics.answers_evicted, 1717);
+	look();
+	status_page(&pool, &boards[0], b);
+	body_append(b, "", 1);
+	ck_assert_ptr_nonnull(strstr(b->data, "<th>stalled</th><th>evicted</th>"));
+	ck_assert_ptr_nonnull(strstr(b->data, "<td>1616</td><td>1717</td>"));
+	for (at = b->data; (at = strstr(at, "<table")) != NULL; tables++) {
+		const char *end = strstr(at, "</table>"), *row = strstr(at, "</tr>");
+		unsigned columns = times(at, row, "<th>");
+
+		ck_assert_uint_gt(columns, 1);
+		for (at = row + 1; (row = strstr(at, "</tr>")) != NULL && row < end; at = row + 1)
+			ck_assert_uint_eq(times(at, row, "<td"), columns);
+	}
+	ck_assert_uint_eq(tables, 5);
 	body_unref(b);
 }
 END_TEST
@@ -298,12 +389,16 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_prometheus_says_what_was_counted);
+	tcase_add_test(tc, test_prometheus_has_the_workers_of_each_version);
+	tcase_add_test(tc, test_prometheus_has_sums_to_the_last_digit);
 	tcase_add_test(tc, test_prometheus_is_well_formed);
 	tcase_add_loop_test(tc, test_text_is_escaped, 0, sizeof(escapes) / sizeof(escapes[0]));
 	tcase_add_test(tc, test_a_piece_that_is_too_long_is_no_silent_cut);
 	tcase_add_test(tc, test_json_says_what_there_is);
+	tcase_add_test(tc, test_json_lists_workers_only);
 	tcase_add_test(tc, test_json_of_a_cut_line_is_a_string);
 	tcase_add_test(tc, test_the_page_is_well_formed_whatever_is_said);
+	tcase_add_test(tc, test_the_page_s_rows_fill_their_columns);
 	tcase_add_test(tc, test_the_page_says_when_it_is_of_one_worker);
 	tcase_add_loop_test(tc, test_a_step_of_the_wall_clock_changes_nothing, 0, 2);
 	tcase_add_loop_test(tc, test_the_judge_of_pages, 0, sizeof(pages) / sizeof(pages[0]));

@@ -129,6 +129,35 @@ class Prober(threading.Thread):
         return [error for when, error in list(self.seen) if when >= since and not isinstance(error, Answer)]
 
 
+class Probers:
+    """Several of them: one that has to wait for its answer sees little of the others'."""
+
+    def __init__(self, count, *words, **options):
+        self.all = [Prober(*words, **options) for _ in range(count)]
+
+    def __enter__(self):
+        for prober in self.all:
+            prober.start()
+        return self
+
+    def __exit__(self, *_):
+        for prober in self.all:
+            prober.ended.set()
+        for prober in self.all:
+            prober.__exit__()
+
+    def answers(self, since=0.0):
+        return [answer for prober in self.all for answer in prober.answers(since)]
+
+    def errors(self, since=0.0):
+        return [error for prober in self.all for error in prober.errors(since)]
+
+    def refusal_ms(self, since=0.0):
+        """(how many got 503, within how many milliseconds half of them did)."""
+        times = sorted(answer.seconds * 1000 for answer in self.answers(since) if answer.status == 503)
+        return len(times), times[len(times) // 2] if times else 0.0
+
+
 def raw(port, data, timeout=20, address=None):
     """Sends bytes on a new connection and returns all that comes until the peer closes it; None when it stays open for `timeout`."""
     target = socket.socket(socket.AF_UNIX) if address else socket.socket()

@@ -18,6 +18,7 @@ class Result:
         self.parts = parts
         self.requests = sum(part["sent"] if part["interrupted"] else part["scheduled"] for part in parts)
         self.answered = sum(part["answered"] for part in parts)
+        self.scheduled = sum(part["scheduled"] for part in parts)
         self.resent = sum(part["resent"] for part in parts)
         # Told to end, pace does not send what is due in that moment: no fault of the service's, and what it has sent shows any that is.
         self.unsent = sum(part["unsent"] for part in parts if not part["interrupted"])
@@ -31,7 +32,8 @@ class Result:
         self.failed = self.unsent + sum(self.errors.values())
         self.good = self.statuses.get(200, 0) - self.errors.get("mismatch", 0)
         self.seconds = max(part["duration_s"] for part in parts)
-        self.rate = self.requests / self.seconds if self.seconds else 0
+        self.told = sum(self.statuses.values())
+        self.rate = self.told / self.seconds if self.seconds else 0
         self.max_s = max(part["latency_max_with_failures_us"] for part in parts) / 1e6
         self.p99_ms = max(part["latency"]["p99_us"] for part in parts) / 1e3
         self.p50_ms = max(part["latency"]["p50_us"] for part in parts) / 1e3
@@ -53,9 +55,13 @@ class Result:
 
 
 class Load:
-    """Runs until stop(), or for `seconds`. A request without an answer after `timeout` seconds counts as lost."""
+    """
+    Runs until stop(), or for `seconds`. A request without an answer after `timeout` seconds counts as lost. `bodies` has the files of
+    answers, by path, where the data are not the seed's. A HEAD is what nginx sends on a fresh connection each time.
+    """
 
-    def __init__(self, stack, mix=None, seconds=None, connections=48, timeout=30, resend=False, warmup=0.5, expect=True):
+    def __init__(self, stack, mix=None, seconds=None, connections=48, timeout=30, resend=False, warmup=0.5, expect=True, bodies=None,
+                 head=False):
         self.stack, self.seconds = stack, seconds
         self.children, self.files = [], []
         self.mix = mix or MIX
@@ -64,9 +70,9 @@ class Load:
             file = stack.home.new_file("pace")
             words = [str(PROJECT / "build/bench/pace"), "-c", str(connections), "-R", str(rate), "-d", f"{seconds or 3600}s",
                      "--warmup", f"{warmup}s", "--timeout", f"{timeout}s", "--json", str(file)]
-            if expect and PATHS[path]:
-                words += ["--expect", str(GOLDEN / PATHS[path])]
-            words += ["--resend"] if resend else []
+            if expect and PATHS[path] and not head:
+                words += ["--expect", str((bodies or {}).get(path, GOLDEN / PATHS[path]))]
+            words += ["--resend"] * resend + ["--head"] * head
             self.files.append((path, file))
             self.children.append(stack.home.spawn(words + [stack.url(path)]))
         self.began = time.monotonic()

@@ -97,6 +97,19 @@ def descriptors(pid):
         return 0
 
 
+def most_descriptors(pid):
+    """Its soft limit."""
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        return next(line.split()[3] for line in f if line.startswith("Max open files"))
+
+
+def connections(port):
+    """How many there are to a port of this machine: the server's ends."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        ends = (line.split()[1:4] for line in f)
+        return sum(local.endswith(f":{port:04X}") and state == "01" for local, _, state in ends)
+
+
 def memory_kb(pid):
     """What it has written to: heap, stacks, its own copies of pages. Not what it shares with the others, however many those are."""
     try:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from . import process
-from .process import KitError, await_
+from .process import KitError, await_, await_steady
 
 PROJECT = Path(__file__).resolve().parents[3]
 GOLDEN = PROJECT / "tests/golden"
@@ -143,6 +143,23 @@ class Stack:
                                       self.get("/metrics", self.admin).body.decode(), re.MULTILINE):
             counts[path] = int(count)
         return counts
+
+    def metric(self, name):
+        """The sum of a metric's values over its labels."""
+        text = self.get("/metrics", self.admin).body.decode()
+        return sum(float(value) for value in re.findall(rf"^agents_fcgi_{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
+    def reload_nginx(self):
+        master = self.pid("nginx")
+        before = set(process.children(master))
+        process.send(master, signal.SIGHUP)
+        await_(lambda: set(process.children(master)) - before, "nginx has new workers")
+
+    def descriptors_at_rest(self, pids=()):
+        """Of all workers, or of these: when there is no load, and nginx's kept connections have been closed by a reload."""
+        self.reload_nginx()
+        await_(lambda: len(process.children(self.pid("nginx"))) <= os.cpu_count(), "nginx's old workers end")
+        return await_steady(lambda: sum(process.descriptors(pid) for pid in pids or self.workers()), "the descriptors are those at rest")
 
     # --- its PostgreSQL ---
 

@@ -1,15 +1,16 @@
 """Resources that run out, and more requests than can be served."""
 import os
 import resource
+import signal
 import socket
 import time
 
 from kit import process
-from kit.client import Connection, Prober
+from kit.client import Connection, Prober, Probers
 from kit.load import Load, measure
 from kit.process import KitError, await_
 from kit.stack import Stack, run
-from kit.trial import row
+from kit.trial import Skip, row
 
 from .clients import client
 from .tables import FILL
@@ -37,7 +38,7 @@ def no_descriptors(t):
                 s.connect(stack.socket)
                 opened.append(s)
             await_(lambda: "RLIMIT_NOFILE" in stack.log("worker"), "a worker says that descriptors run out")
-            live = [status_of(stack, "/health/live", stack.admin) for _ in range(5)]
+            live = [status_of(stack, "/health/live", stack.admin) for _ in range(10)]
             taken = max(process.descriptors(pid) for pid in stack.workers())
             # How long they stay taken.
             time.sleep(deadline_s)
@@ -50,7 +51,7 @@ def no_descriptors(t):
         result = load.stop()
     t.judge_statuses(result, 502, 503, 504)
     problems_only(t, prober, "without descriptors")
-    t.check(live.count(200) > 0, f"/health/live answered {live}")
+    t.check(live.count(200) > len(live) // 2, f"/health/live answered {live}")
     t.figure(f"descriptors: {taken} of {limit} taken, {result.failed} of {result.requests:,} refused, "
              f"health {live.count(200)} of {len(live)}; back after {recovered_s:.1f} s")
 
@@ -82,9 +83,14 @@ def too_many_clients(t):
 
 
 def limit_memory(pid, size):
-    """The soft limit of a process's address space; as its own user, since root need not have the right."""
+    """The soft limit of a process's address space."""
+    soft_limit(pid, "as", size)
+
+
+def soft_limit(pid, what, size):
+    """As its own user, since root need not have the right."""
     owner = os.stat(f"/proc/{pid}")
-    words = ["/usr/bin/prlimit", f"--pid={pid}", f"--as={size}:"]
+    words = ["/usr/bin/prlimit", f"--pid={pid}", f"--{what}={size}:"]
     if owner.st_uid != os.geteuid():
         words = ["/usr/bin/setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"] + words
     status, output = run(words, {"PATH": "/usr/bin:/bin"})
@@ -127,8 +133,7 @@ def disk_full(t):
     folder.mkdir(mode=0o711)
     mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=48m,mode=0711", "tmpfs", str(folder)]
     if os.geteuid() != 0 or run(mount, {"PATH": "/usr/bin:/bin"})[0] != 0:
-        t.figure("disk: not run, it needs root and the right to mount")
-        return
+        raise Skip("root and the right to mount, for a disk that is full; the rest of it was run")
     home.at_end(lambda: run(["/bin/umount", str(folder)], {"PATH": "/usr/bin:/bin"}))
     stack = Stack(home, "disk", database=home.stack().conninfo(), options="--slow-log=0ms", extra={"ACCESS_LOG": "on"})
     load = Load(stack, {"/index": 500, "/agents": 500, "/agents_with_orm": 300})
@@ -141,6 +146,13 @@ def disk_full(t):
             pass
     await_(lambda: os.statvfs(folder).f_bavail == 0, "the disk is full")
     load.goes_on(t.settings.seconds / 2)
+    for _ in range(2):
+        # Its successor finds a slot, and a log that takes nothing.
+        victim = t.random.choice(sorted(stack.workers()))
+        process.send(victim, signal.SIGKILL)
+        stack.seconds_until_whole(time.monotonic(), [victim])
+    stack.await_health()
+    load.goes_on(0.5)
     t.check(status_of(stack, "/health/ready", stack.admin) == 200, "not ready while the disk is full")
     full = len(stack.log("access"))
     fill.unlink()
@@ -149,7 +161,7 @@ def disk_full(t):
     stack.await_health()
     stack.stop()
     t.check(result.failed == 0, f"disk full: {result.failed} of {result.requests} failed: {result.faults()}")
-    t.figure(f"disk full: 0 of {result.requests:,} failed, the logs go on by themselves")
+    t.figure(f"disk full: 0 of {result.requests:,} failed, 2 workers killed meanwhile, the logs go on by themselves")
 
 
 @row("exhaustion", "descriptors used up; disk full for logs and temporary files; memory limit reached")
@@ -160,9 +172,14 @@ def exhaustion(t):
     disk_full(t)
 
 
+def query_times(stack):
+    """(how many queries the workers have sent, the seconds until their rows were there)."""
+    return stack.metric("query_duration_seconds_count"), stack.metric("query_duration_seconds_sum")
+
+
 @row("overload", "a query slowed to 20 ms, own query each, at 2 and 5 times the capacity; with sharing the same")
 def overload(t):
-    main, deadline_s, query_s = t.home.stack(), 1, 0.02
+    main, deadline_s, query_s = t.home.stack(), 2, 0.02
     database = main.make_database("slow", slow_logins(query_s))
     seconds = max(4, t.settings.seconds)
     with Stack(t.home, "overload", options=f"--share=off --request-timeout={deadline_s}s", database=database) as stack:
@@ -170,21 +187,31 @@ def overload(t):
         alone = measure(stack, 2, {"/agents": 5}, connections=1, warmup=1)
         capacity = stack.worker_count / (alone.p50_ms / 1000)
         for times in (2, 5):
-            load = Load(stack, {"/agents": int(times * capacity)}, seconds=seconds, connections=2500, timeout=20, warmup=2 * deadline_s)
-            with Prober(stack.port, "/agents", every=0.02) as prober:
+            load = Load(stack, {"/agents": int(times * capacity)}, seconds=seconds, connections=2500, timeout=20, warmup=deadline_s)
+            before = query_times(stack)
+            with Probers(24, stack.port, "/agents", every=0.02) as prober:
                 result = load.result()
+            queries, spent_s = (now - then for now, then in zip(query_times(stack), before))
+            # A busy machine's queries take longer, and then it cannot do as many.
+            possible = min(capacity, stack.worker_count * queries / spent_s)
             goodput = result.good / result.seconds
             refused = result.statuses.get(503, 0)
             # Who was let in and then held up by something else on this machine gets 504.
             t.judge_statuses(result, 503, 504)
             late = result.statuses.get(504, 0)
+            t.check(late <= result.requests / 20, f"{late} of {result.requests} were let in and got 504")
             t.time(late == 0, f"{late} that were let in got 504")
             problems_only(t, prober, f"{times} times the capacity")
             t.check(refused > 0, f"nothing was refused at {times} times the capacity")
             t.check(not prober.errors(), f"a client was dropped: {prober.errors()[:1]}")
-            fast = sorted(answer.seconds * 1000 for answer in prober.answers() if answer.status == 503) or [0]
+            refusals, refused_ms = prober.refusal_ms()
             t.figure(f"{times}x: {goodput:.0f}/s served of a capacity of {capacity:.0f}, their p99 {result.p99_ms:.0f} ms (deadline "
-                     f"{deadline_s} s), {late} late, {refused:,} of {result.requests:,} refused in {fast[len(fast) // 2]:.0f} ms")
+                     f"{deadline_s} s), {late} late, {refused:,} of {result.requests:,} refused, half of {refusals} of them within "
+                     f"{refused_ms:.1f} ms")
+            t.check(goodput >= 0.6 * possible,
+                    f"at {times} times the capacity {goodput:.0f} a second were served, {possible:.0f} were possible")
+            t.check(refusals >= 10, f"{refusals} refusals were seen, too few to say how fast they are")
+            t.check(refused_ms < 1000 * deadline_s / 4, f"half of the refusals took more than {refused_ms:.0f} ms")
             t.time(goodput >= 0.9 * capacity, f"at {times} times the capacity {goodput:.0f} of {capacity:.0f} a second were served")
             t.time(result.p99_ms <= 1000 * deadline_s, f"p99 of those served was {result.p99_ms:.0f} ms")
             stack.await_health()

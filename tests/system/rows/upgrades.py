@@ -1,13 +1,18 @@
 """Upgrades with deploy/local/upgrade, good ones and broken ones."""
 import os
 import signal
+import socket
+import threading
 import time
 
 from kit import process
+from kit.client import parse_head
 from kit.load import Load
-from kit.process import await_
+from kit.process import KitError, await_
 from kit.stack import PROJECT, Stack, run
 from kit.trial import row
+
+from .tables import FILL
 
 
 def worker_with(home, name, tail):
@@ -46,13 +51,67 @@ def upgrade(t):
     t.figure(f"{t.settings.injections} upgrades of {stack.worker_count} workers, {longest:.1f} s at most")
 
 
+class Reader(threading.Thread):
+    """Reads one answer at `rate` bytes a second; `said` is what was wrong with it, None when it came whole."""
+
+    def __init__(self, port, path, rate):
+        super().__init__(daemon=True)
+        self.port, self.path, self.rate, self.said, self.have = port, path, rate, "not at its end", 0
+
+    def run(self):
+        began = time.monotonic()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 30) as s:
+                s.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                got = bytearray()
+                while data := s.recv(1 << 16):
+                    got += data
+                    self.have = len(got)
+                    # The rate is the test's subject: a client that is slow.
+                    time.sleep(max(0, self.have / self.rate - (time.monotonic() - began)))
+            status, headers = parse_head(bytes(got).partition(b"\r\n\r\n")[0])
+            body = bytes(got).partition(b"\r\n\r\n")[2]
+            whole = status == 200 and len(body) == int(headers["content-length"])
+            self.said = None if whole else f"{status}, {len(body)} of {headers.get('content-length')} bytes"
+        except (OSError, KitError, KeyError) as error:
+            self.said = f"{error} after {self.have} bytes"
+
+
+@row("large-upgrade", "the workers replaced and nginx reloaded while clients read answers of 11 MB for longer than the deadline")
+def large_upgrade(t):
+    home, main, deadline_s = t.home, t.home.stack(), 1
+    database = main.make_database("large", FILL.format(count=49950))
+    with Stack(home, "large", database=database, options=f"--request-timeout={deadline_s}s") as stack:
+        length = len(stack.get("/agents").body)
+        for what in ("upgrade", "reload"):
+            # Longer than the first deadline of a drain, with much to spare.
+            readers = [Reader(stack.port, path, length / (deadline_s + 5)) for path in ("/agents", "/agents_with_orm") * 2]
+            for reader in readers:
+                reader.start()
+            await_(lambda: all(reader.have > 0 for reader in readers), "answers have begun")
+            began = time.monotonic()
+            if what == "upgrade":
+                status, output = run(["deploy/local/upgrade", str(worker_with(home, "new-worker", what))], stack.env)
+                t.check(status == 0, output)
+            else:
+                process.send(stack.pid("nginx"), signal.SIGHUP)
+            took = time.monotonic() - began
+            for reader in readers:
+                reader.join(90)
+            t.check(all(reader.said is None for reader in readers), f"{what}: {[reader.said for reader in readers]}")
+            t.figure(f"{what} in {took:.1f} s: {len(readers)} of {len(readers)} answers of {length:,} bytes whole, "
+                     f"read for {time.monotonic() - began:.0f} s at a deadline of {deadline_s} s")
+            stack.await_health()
+    main.sql("DROP DATABASE large WITH (FORCE)", "postgres")
+
+
 BROKEN = {
     "exits at once": ("exit 1", "check"),
     "does nothing": ("exit 0", "check"),
     "cannot connect": ('exec REAL --database=host=/nonexistent "$@"', "check"),
-    "crashes behind its check": ('case "$*" in *--check* | *--print-config*) exec REAL "$@" ;; esac; kill -SEGV $$', "first worker"),
+    "crashes behind its check": ('case "$*" in *--check* | *--print-config*) exec REAL "$@" ;; esac; kill -SEGV $$', "worker 1"),
     "connects only in its check": ('case "$*" in *--check* | *--print-config*) exec REAL "$@" ;; esac; '
-                                   'exec REAL --database=host=/nonexistent "$@"', "first worker"),
+                                   'exec REAL --database=host=/nonexistent "$@"', "worker 1"),
 }
 
 

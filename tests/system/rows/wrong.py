@@ -8,7 +8,7 @@ from kit import process
 from kit.client import parse_head, raw
 from kit.load import Load, measure
 from kit.process import KitError, await_
-from kit.stack import Stack
+from kit.stack import Stack, golden
 from kit.trial import in_threads, row
 
 HUGE = struct.pack("!I", 0x7fffffff | 1 << 31)
@@ -148,6 +148,8 @@ def judge_http(t, stack, name):
     if said is None:
         t.check(False, f"{name}: the connection was still open after 20 s")
         return
+    if name == "HTTP/0.9":
+        t.check(said == golden("/index"), f"{name}: {said[:80]!r}, not the body alone")
     if status is None:
         return
     head, _, body = said.partition(b"\r\n\r\n")
@@ -180,7 +182,7 @@ def slow_headers(t, stack):
         s.connect(("127.0.0.1", stack.port))
         try:
             s.sendall(b"GET /index HTTP/1.1\r\n")
-            for i in range(600):
+            for i in range(450):
                 s.sendall(f"X-{i}: y\r\n".encode())
                 s.settimeout(0.1)
                 try:
@@ -191,22 +193,26 @@ def slow_headers(t, stack):
         except OSError:
             pass
     took = time.monotonic() - began
-    t.check(took < 55, "a header that never ends was read for a minute")
+    t.check(took < 40, f"a header that never ends was read for {took:.0f} s")
     t.figure(f"an endless header given up after {took:.0f} s")
+
+
+def complaints(stack):
+    return sum(stack.log("worker").count(word) for word in ('"level":"error"', '"event":"protocol_error"'))
 
 
 @row("bad-http", "wrong methods, headers, bodies and paths, pipelining, slow headers, smuggling pairs")
 def bad_http(t):
     stack = t.home.stack()
     workers = stack.workers()
-    errors = stack.log("worker").count('"level":"error"')
+    errors = complaints(stack)
     load = Load(stack)
     names = list(WRONG_HTTP)
     in_threads(lambda action: action(), [lambda: pipelined(t, stack), lambda: slow_headers(t, stack)] +
                [lambda name=name: [judge_http(t, stack, name) for _ in range(2)] for name in names])
     result = load.stop()
     t.check(set(workers) == set(stack.workers()), "a worker was replaced")
-    t.check(stack.log("worker").count('"level":"error"') == errors, "a worker logged an error")
+    t.check(complaints(stack) == errors, "a worker logged an error, or was sent records that it could not read")
     t.judge(result)
     t.figure(f"{len(names)} kinds ×2 refused or closed, 0 worker errors")
     t.ratio_of_p99(result, "/index")
