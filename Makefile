@@ -5,7 +5,7 @@ LISTEN ?= 127.0.0.1
 WORKERS ?= 16
 PREFIX ?= /usr/local
 # Everything that the scripts read travels by environment; DATABASE_URL never appears in a recipe, so in no command line either.
-export PORT ADMIN_PORT LISTEN WORKERS DATABASE_URL RUN_DIR OPTIONS ACCESS_LOG SANITIZE DB_ROLE DB_NAME WERROR
+export PORT ADMIN_PORT LISTEN WORKERS DATABASE_URL RUN_DIR OPTIONS ACCESS_LOG SANITIZE VALGRIND DB_ROLE DB_NAME WERROR
 # What `make bench` reads.
 export BENCH PROFILE SCENARIOS PEERS NAME RESUME A B
 
@@ -39,6 +39,19 @@ TEST_CFLAGS := -O1 -g -fPIE -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-
 TEST_LDFLAGS := -pie -fsanitize=$(SANITIZE)
 endif
 
+# Under valgrind run the programs of the variant without sanitizers. No other target may seem to have done that.
+ifneq ($(filter-out 0,$(VALGRIND)),)
+VALGRIND_PACKAGES := valgrind
+ifneq ($(SANITIZE),)
+$(error VALGRIND=$(VALGRIND) and SANITIZE=$(SANITIZE): valgrind runs no instrumented program; leave one of them out)
+endif
+ifeq ($(MAKELEVEL),0)
+ifneq ($(filter-out test test-unit test-http test-pace test-programs packages-test,$(or $(MAKECMDGOALS),help)),)
+$(error VALGRIND=$(VALGRIND): only for make test, test-unit, test-http and test-pace; what else there is does not run under valgrind)
+endif
+endif
+endif
+
 SQL := $(wildcard sql/queries/*.sql)
 SOURCES := $(patsubst src/%.c,%,$(wildcard src/*.c)) sql
 MODULES := $(filter-out main,$(SOURCES))
@@ -66,7 +79,7 @@ MAKEFLAGS += --no-builtin-rules
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo '  variables: PORT=8004 ADMIN_PORT=(PORT + 1000) LISTEN=127.0.0.1 WORKERS=16 DATABASE_URL= RUN_DIR= OPTIONS='
-	@echo '             ACCESS_LOG=off|on SANITIZE=address,undefined DESTDIR= PREFIX=/usr/local'
+	@echo '             ACCESS_LOG=off|on SANITIZE=address,undefined VALGRIND=1 DESTDIR= PREFIX=/usr/local'
 
 .PHONY: build
 build: packages-build ## the worker: build/agents-fcgi
@@ -91,7 +104,7 @@ db-load: packages build/db-load ## schema and seed into the empty database of DA
 	@build/db-load sql/schema.sql sql/seed.sql
 
 .PHONY: test test-unit test-http test-stack test-pace test-bench test-programs
-test: test-programs ## unit, HTTP, stack and load generator tests, beside a running stack; SANITIZE=address,undefined for an instrumented worker
+test: test-programs ## unit, HTTP, stack and load generator tests, beside a running stack; SANITIZE=address,undefined for an instrumented worker; VALGRIND=1
 	@tests/run unit http stack pace
 test-unit: test-programs ## unit tests only
 	@tests/run unit
@@ -188,7 +201,7 @@ packages: ## install what build and run need
 packages-build:
 	@deploy/local/packages build
 packages-test:
-	@deploy/local/packages build run test
+	@deploy/local/packages build run test $(VALGRIND_PACKAGES)
 packages-lint:
 	@deploy/local/packages build test lint
 packages-fuzz:

@@ -114,7 +114,10 @@ pool_launch() {
   }
 }
 
-pool_members() { find_by_directory "$RUN_DIR/pool" "$RUN_DIR/agents-fcgi" /usr/bin/multiwatch /usr/bin/spawn-fcgi; }
+# The last are workers under valgrind (tests/run).
+pool_members() {
+  find_by_directory "$RUN_DIR/pool" "$RUN_DIR/agents-fcgi" /usr/bin/multiwatch /usr/bin/spawn-fcgi /usr/libexec/valgrind/memcheck-*
+}
 
 # Drain; a child forked just before can miss the signal, so twice; then kill. Also what a killed multiwatch left behind.
 pool_stop() {

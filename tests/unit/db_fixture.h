@@ -35,6 +35,7 @@ static struct work {
 	char sqlstate[8];
 	char message[128];
 	int sealed;
+	int64_t lasts_us;     /* not 0: from its being sent until its deadline, however late it is sent */
 	struct work *submits; /* another, from within done() */
 } works[JOBS];
 
@@ -51,8 +52,12 @@ static inline struct work *work_of(struct job *j)
 
 static inline void on_sealed(struct job *j)
 {
+	struct work *w = work_of(j);
+
 	ck_assert_int_ne(j->state, JOB_SENT);
-	work_of(j)->sealed++;
+	w->sealed++;
+	if (w->lasts_us != 0)
+		j->deadline_us = clock_us() + w->lasts_us;
 }
 
 static inline void submit(struct work *w)

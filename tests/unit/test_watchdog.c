@@ -66,7 +66,7 @@ static void on_hang(struct ev_loop *loop, ev_timer *w, int revents)
 
 static void hanging_child(void)
 {
-	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
 	ev_timer hang;
 
 	alarms_come = true;
@@ -149,7 +149,7 @@ static bool is_put_off(void *before)
 
 static void stopped_child(void)
 {
-	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
 	unsigned before;
 
 	watchdog_start(loop);
@@ -172,7 +172,7 @@ END_TEST
 
 static void child_without_chance(void)
 {
-	watchdog_start(ev_loop_new(EVFLAG_AUTO));
+	watchdog_start(ev_default_loop(EVFLAG_AUTO));
 	(void)raise(SIGALRM);
 	(void)raise(SIGALRM);
 }
