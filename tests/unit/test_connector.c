@@ -2,6 +2,7 @@
 #include "connector.h"
 #include "fake_pg.h"
 #include "loop.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -380,17 +381,5 @@ static void add_tests(TCase *tc)
 
 int main(void)
 {
-	Suite *s = suite_create("connector");
-	TCase *tc = tcase_create("all");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	add_tests(tc);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run("connector", setup, teardown, add_tests);
 }
